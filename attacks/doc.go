@@ -1,0 +1,21 @@
+// Package attacks measures how robust an image classifier is, and builds the adversarial images that robust training
+// needs. It knows no network: an attack gets a function from images to logits.
+//
+// # Contract
+//
+// Images are [B, H, W, C] floats with pixels in [0, 1]; every eps and step size is in these units (8/255, not 8). Any
+// normalisation belongs inside the model. Models are evaluated as they predict: batch norm with running statistics, no
+// dropout. Labels are integers [B].
+//
+// # In a graph
+//
+// The losses (CrossEntropy, SoftCrossEntropy, KL, Margin, CW, DLR) return one value per image, never a mean. Ball
+// projects and gives ascent directions; PGD.Begin and PGD.Step build the loop that adversarial training unrolls:
+//
+//	adv := p.Begin(x, noise)
+//	for range p.Steps {
+//		adv = p.Step(x, adv, func(adv *Node) *Node { return attacks.KL(natural, net(adv)) })
+//	}
+//
+// Graph functions panic on misuse, as gomlx does; everything else returns errors.
+package attacks
