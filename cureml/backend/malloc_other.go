@@ -1,0 +1,6 @@
+//go:build !linux || !cgo
+
+package backend
+
+// keepMemory does nothing where malloc is not glibc's.
+func keepMemory() bool { return false }
