@@ -83,6 +83,9 @@ func (v view) checkBounds() error {
 	}
 	need, empty := uint64(v.offset)+1, false
 	for i, d := range v.shape {
+		if d < 0 {
+			return fmt.Errorf("negative dimension in shape %s", briefInts(v.shape))
+		}
 		if v.strides[i] < 0 {
 			return fmt.Errorf("negative stride in %s", briefInts(v.strides))
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 )
 
@@ -111,7 +112,7 @@ func (a *torchZip) load(s storage) ([]byte, error) {
 	data, ok := a.loaded[s.key]
 	if !ok {
 		var err error
-		if data, err = a.read(name, a.budget); err != nil {
+		if data, err = a.read(name, math.MaxInt64); err != nil {
 			return nil, err
 		}
 		a.loaded[s.key] = data

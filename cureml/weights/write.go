@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"unicode/utf8"
 )
@@ -38,6 +39,9 @@ func WriteSafetensors(path string, d *Dict) error {
 		return nil
 	})
 	if err != nil {
+		if pathErr, ok := err.(*os.PathError); ok {
+			err = pathErr.Err // it names the temporary file
+		}
 		return fmt.Errorf("weights: writing %s: %w", path, err)
 	}
 	return nil
