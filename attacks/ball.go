@@ -22,15 +22,14 @@ const (
 // smallestNorm is the length below which a gradient counts as zero, so that no step divides by zero.
 const smallestNorm = 1e-12
 
-// String is the name on the command line and in reports: "Linf" or "L2".
+var normNames = []string{"linf", "l2"}
+
+// String is the name on the command line and in reports: "linf" or "l2".
 func (n Norm) String() string {
-	switch n {
-	case Linf:
-		return "Linf"
-	case L2:
-		return "L2"
+	if n < 0 || int(n) >= len(normNames) {
+		return fmt.Sprintf("Norm(%d)", int(n))
 	}
-	return fmt.Sprintf("Norm(%d)", int(n))
+	return normNames[n]
 }
 
 // Ball is the set of images that an attack may return: within Eps of the clean image in Norm, with pixels in [0, 1].
@@ -58,7 +57,7 @@ func (b Ball) Project(adv, x *Node) *Node {
 		shrink := MinScalar(Div(Scalar(x.Graph(), dtypes.Float64, b.Eps), MaxScalar(lengths(delta), smallestNorm)), 1)
 		return ClipScalar(Add(x, Mul(delta, ConvertDType(shrink, x.DType()))), 0, 1)
 	}
-	exceptions.Panicf("attacks.Ball.Project: norm %s, want Linf or L2", b.Norm)
+	exceptions.Panicf("attacks.Ball.Project: norm %s, want linf or l2", b.Norm)
 	return nil
 }
 
@@ -73,7 +72,7 @@ func (b Ball) Direction(grad *Node) *Node {
 		unit := Div(ConvertDType(grad, dtypes.Float64), MaxScalar(lengths(grad), smallestNorm))
 		return ConvertDType(unit, grad.DType())
 	}
-	exceptions.Panicf("attacks.Ball.Direction: norm %s, want Linf or L2", b.Norm)
+	exceptions.Panicf("attacks.Ball.Direction: norm %s, want linf or l2", b.Norm)
 	return nil
 }
 

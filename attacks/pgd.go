@@ -103,7 +103,7 @@ func (p PGD) Begin(x, noise *Node) *Node {
 	case p.Start == None || p.Ball.Eps == 0:
 		return x
 	case p.Start == Uniform:
-		return StopGradient(p.Ball.Project(Add(x, noise), x))
+		return StopGradient(ClipScalar(Add(x, noise), 0, 1))
 	}
 	return StopGradient(Add(x, noise))
 }

@@ -1,0 +1,44 @@
+package attacks
+
+import (
+	"fmt"
+	"slices"
+)
+
+// check names the first thing about the input of Evaluate that is wrong.
+func check(model Model, images []uint8, labels []int32, list []Attack, opt Options) error {
+	switch {
+	case model.Backend == nil:
+		return fmt.Errorf("attacks: the model has no backend")
+	case model.Logits == nil:
+		return fmt.Errorf("attacks: the model has no logits function")
+	case model.Classes < 2:
+		return fmt.Errorf("attacks: the model has %d classes, want at least 2", model.Classes)
+	case slices.Min(model.Image[:]) < 1:
+		return fmt.Errorf("attacks: images of height, width, channels %v, want at least 1 each", model.Image)
+	case len(labels) == 0:
+		return fmt.Errorf("attacks: no images to evaluate")
+	case len(images) != len(labels)*model.pixels():
+		return fmt.Errorf("attacks: %d bytes of images, want %d: %d images of %v", len(images), len(labels)*model.pixels(), len(labels), model.Image)
+	case opt.Batch < 0:
+		return fmt.Errorf("attacks: batch size %d, want at least 1", opt.Batch)
+	case opt.Index != nil && len(opt.Index) != len(labels):
+		return fmt.Errorf("attacks: %d indexes for %d images", len(opt.Index), len(labels))
+	}
+	for i, y := range labels {
+		if y < 0 || int(y) >= model.Classes {
+			return fmt.Errorf("attacks: label %d of image %d, want 0 to %d", y, i, model.Classes-1)
+		}
+	}
+	seen := map[string]bool{}
+	for _, a := range list {
+		if err := a.Validate(model.Classes); err != nil {
+			return err
+		}
+		if seen[a.Name] {
+			return fmt.Errorf("attacks: two attacks are called %s, want different names", a.Name)
+		}
+		seen[a.Name] = true
+	}
+	return nil
+}

@@ -1,0 +1,211 @@
+package attacks
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/support/exceptions"
+)
+
+// Model is the classifier under attack.
+type Model struct {
+	Backend compute.Backend
+	// Weights are passed to every program that calls Logits, so that they are compiled once and live on the device.
+	Weights []*tensors.Tensor
+	// Logits maps images [B, H, W, C], float32 in [0, 1], to logits [B, Classes]. It must predict as the model is used
+	// (running statistics, no dropout), image by image.
+	Logits  func(weights []*Node, x *Node) *Node
+	Classes int
+	Image   [3]int // height, width, channels
+}
+
+// pixels is the number of values of one image.
+func (m Model) pixels() int { return m.Image[0] * m.Image[1] * m.Image[2] }
+
+// logits builds the graph of the model and checks what it returns. Losses are float32 even where a network computes in
+// less.
+func (m Model) logits(weights []*Node, x *Node) *Node {
+	z := m.Logits(weights, x)
+	want := []int{x.Shape().Dim(0), m.Classes}
+	if z.Rank() != 2 || z.Shape().Dim(0) != want[0] || z.Shape().Dim(1) != want[1] || !z.DType().IsFloat() {
+		exceptions.Panicf("the model's logits have shape %s, want floats %v", z.Shape(), want)
+	}
+	return ConvertDType(z, dtypes.Float32)
+}
+
+// goal is the loss that an attack maximises, as a key of compiled programs.
+type goal struct {
+	loss  string
+	kappa float64
+}
+
+// objective is the goal as a graph.
+func (t goal) objective(logits, y, natural *Node) *Node {
+	return PGD{Loss: t.loss, Kappa: t.kappa}.Objective(logits, y, natural)
+}
+
+// Marks of one image after one pass through the model, or-ed over the passes of an attack.
+const (
+	markWrong    int32 = 1 << iota // the prediction is not the label
+	markNaN                        // NaN logits, or a NaN or infinite loss or gradient
+	markZeroGrad                   // a gradient of exactly zero although the prediction is right
+)
+
+// engine holds the compiled programs of one model at one batch shape. Programs are few and shared by all attacks: one
+// forward pass, one gradient and one judge for each loss, and cheap updates without the network.
+type engine struct {
+	model    Model
+	size     int // images in a batch, padding included
+	forward  *Exec
+	gradient map[goal]*Exec
+	judge    map[goal]*Exec
+	update   map[any]*Exec
+
+	forwards, backwards int64 // passes over images so far, padding not counted
+	ticked              func(passes int)
+}
+
+func newEngine(model Model, size int) (*engine, error) {
+	e := &engine{model: model, size: size, gradient: map[goal]*Exec{}, judge: map[goal]*Exec{}, update: map[any]*Exec{}}
+	e.ticked = func(int) {}
+	var err error
+	e.forward, err = e.compileNetwork("forward", func(in []*Node) []*Node {
+		return []*Node{model.logits(in[1:], in[0])}
+	}, e.imageShape())
+	return e, err
+}
+
+func (e *engine) labelShape() shapes.Shape { return shapes.Make(dtypes.Int32, e.size) }
+
+func (e *engine) lossShape() shapes.Shape { return shapes.Make(dtypes.Float32, e.size) }
+
+func (e *engine) scoreShape() shapes.Shape {
+	return shapes.Make(dtypes.Float32, e.size, e.model.Classes)
+}
+
+func (e *engine) imageShape() shapes.Shape {
+	return shapes.Make(dtypes.Float32, e.size, e.model.Image[0], e.model.Image[1], e.model.Image[2])
+}
+
+// compile builds fn for inputs of the given shapes.
+func (e *engine) compile(name string, fn func(in []*Node) []*Node, inputs ...shapes.Shape) (*Exec, error) {
+	exec, err := NewExec(e.model.Backend, fn)
+	if err != nil {
+		return nil, fmt.Errorf("program %s: %w", name, err)
+	}
+	exec.WithName("attacks." + name)
+	if _, err := exec.Compile(inputs...); err != nil {
+		exec.Finalize()
+		return nil, fmt.Errorf("program %s: %w", name, err)
+	}
+	return exec, nil
+}
+
+// compileNetwork is compile for programs whose inputs are followed by the weights.
+func (e *engine) compileNetwork(name string, fn func(in []*Node) []*Node, inputs ...shapes.Shape) (*Exec, error) {
+	for _, w := range e.model.Weights {
+		inputs = append(inputs, w.Shape())
+	}
+	return e.compile(name, fn, inputs...)
+}
+
+// prepareJudge compiles the program that scores logits.
+func (e *engine) prepareJudge(t goal) (err error) {
+	if e.judge[t] != nil {
+		return nil
+	}
+	e.judge[t], err = e.compile("judge "+t.loss, func(in []*Node) []*Node {
+		losses := t.objective(in[0], in[1], in[2])
+		return []*Node{losses, marks(in[0], in[1], losses, nil)}
+	}, e.scoreShape(), e.labelShape(), e.scoreShape())
+	return err
+}
+
+// prepareGradient compiles the gradient of the goal with respect to the images.
+func (e *engine) prepareGradient(t goal) (err error) {
+	if e.gradient[t] != nil {
+		return nil
+	}
+	e.gradient[t], err = e.compileNetwork("gradient "+t.loss, func(in []*Node) []*Node {
+		adv, y, natural, weights := in[0], in[1], in[2], in[3:]
+		var logits *Node
+		losses, grad := ascent(adv, func(adv *Node) *Node {
+			logits = e.model.logits(weights, adv)
+			return t.objective(logits, y, natural)
+		})
+		return []*Node{grad, losses, marks(logits, y, losses, grad)}
+	}, e.imageShape(), e.labelShape(), e.scoreShape())
+	return err
+}
+
+// prepareUpdate compiles a program without the network, unless one of that key exists, and returns it.
+func (e *engine) prepareUpdate(key any, name string, fn func(in []*Node) []*Node, inputs ...shapes.Shape) (*Exec, error) {
+	if exec := e.update[key]; exec != nil {
+		return exec, nil
+	}
+	exec, err := e.compile(name, fn, inputs...)
+	if err == nil {
+		e.update[key] = exec
+	}
+	return exec, err
+}
+
+// marks is int32 [B] of what one pass showed; grad is nil where none was taken.
+func marks(logits, y, losses, grad *Node) *Node {
+	bit := func(condition *Node, mark int32) *Node {
+		return MulScalar(ConvertDType(condition, dtypes.Int32), mark)
+	}
+	right := Correct(logits, y)
+	bad := LogicalOr(anyNaN(logits), LogicalNot(IsFinite(losses)))
+	all := bit(LogicalNot(right), markWrong)
+	if grad != nil {
+		flat := Reshape(grad, grad.Shape().Dim(0), -1)
+		bad = LogicalOr(bad, ReduceLogicalOr(LogicalNot(IsFinite(flat)), -1))
+		zero := ReduceLogicalAnd(Equal(flat, ZerosLike(flat)), -1)
+		all = Add(all, bit(LogicalAnd(zero, right), markZeroGrad))
+	}
+	return Add(all, bit(bad, markNaN))
+}
+
+// finalize frees the compiled programs.
+func (e *engine) finalize() {
+	free := func(exec *Exec) {
+		if exec != nil { // compilation failed half-way
+			exec.Finalize()
+		}
+	}
+	free(e.forward)
+	for _, programs := range []map[goal]*Exec{e.gradient, e.judge} {
+		for _, exec := range programs {
+			free(exec)
+		}
+	}
+	for _, exec := range e.update {
+		free(exec)
+	}
+}
+
+// call runs a program, unless the evaluation was interrupted.
+func (e *engine) call(ctx context.Context, exec *Exec, inputs ...any) ([]*tensors.Tensor, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("interrupted: %w", err)
+	}
+	out, err := exec.Call(inputs...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// callNetwork is call for programs whose inputs are followed by the weights.
+func (e *engine) callNetwork(ctx context.Context, exec *Exec, inputs ...any) ([]*tensors.Tensor, error) {
+	for _, w := range e.model.Weights {
+		inputs = append(inputs, w)
+	}
+	return e.call(ctx, exec, inputs...)
+}

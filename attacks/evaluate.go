@@ -1,0 +1,248 @@
+package attacks
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// DefaultBatch is the batch size where Options has none.
+const DefaultBatch = 128
+
+// Options are the settings of an evaluation that are not an attack's.
+type Options struct {
+	Batch int   // images a program takes at a time, at most; 0 means DefaultBatch
+	Seed  int64 // root of all random numbers
+	// Index numbers the images for their random numbers; nil means 0, 1, 2, ... With record numbers of the data set, a
+	// part of it gets the same verdicts as the whole.
+	Index    []int
+	KeepAdv  bool           // return the adversarial images
+	Progress func(Progress) // called after every step, on the goroutine of Evaluate; nil for none
+}
+
+// Progress says how far an evaluation is.
+type Progress struct {
+	Attack      string // "clean" before the first
+	Run, Runs   int    // run (restart) of the attack, from 1
+	Done, Total int    // images times steps within the run
+	Robust, Of  int    // images that the attack has not broken so far, of all
+}
+
+// Evaluate attacks a model's predictions for images [N, H, W, C], uint8, which the model sees as float32(v)/255, and
+// labels [N].
+//
+// Each attack works on its own on all images that are classified correctly; the others count as broken without one. In
+// each of its runs from different starts it works on those that it has not broken. An image counts as broken only if a
+// forward pass over exactly the float32 image returned is wrong (a NaN logit is) and that image lies in the ball, to
+// eps (1+1e-6) + 1e-7, and in the pixel box. Random numbers are keyed by seed, attack, image and run: verdicts do not
+// depend on the order of images, and on the batch size only as far as the backend's rounding does.
+//
+// The error names the first invalid input, or what failed in the backend; if ctx ends, it wraps ctx.Err().
+func Evaluate(ctx context.Context, model Model, images []uint8, labels []int32, list []Attack, opt Options) (*Report, error) {
+	if err := check(model, images, labels, list, opt); err != nil {
+		return nil, err
+	}
+	if opt.Batch == 0 {
+		opt.Batch = DefaultBatch
+	}
+	if opt.Progress == nil {
+		opt.Progress = func(Progress) {}
+	}
+	e, err := newEngine(model, min(opt.Batch, len(labels)))
+	defer e.finalize()
+	if err != nil {
+		return nil, fmt.Errorf("attacks: %w", err)
+	}
+	v := &evaluation{engine: e, images: images, labels: labels, opt: opt}
+	if err := v.measureClean(ctx); err != nil {
+		return nil, fmt.Errorf("attacks: clean images: %w", err)
+	}
+	for _, a := range list {
+		if a.Method == nil {
+			continue
+		}
+		if err := v.run(ctx, a); err != nil {
+			return nil, fmt.Errorf("attacks: %s: %w", a.Name, err)
+		}
+	}
+	return v.report(list), nil
+}
+
+// evaluation is the state of Evaluate.
+type evaluation struct {
+	*engine
+	images []uint8
+	labels []int32
+	opt    Options
+
+	clean    Flags
+	natural  []float32 // clean logits [N, Classes]
+	results  []*Result
+	warnings []string
+}
+
+// cleanGoal judges clean images; their loss is not reported.
+var cleanGoal = goal{loss: "ce"}
+
+// measureClean fills clean and natural.
+func (v *evaluation) measureClean(ctx context.Context) error {
+	if err := v.prepareJudge(cleanGoal); err != nil {
+		return err
+	}
+	v.clean = make(Flags, len(v.labels))
+	v.natural = make([]float32, len(v.labels)*v.model.Classes)
+	var bad int
+	for rows := range slices.Chunk(v.all(), v.size) {
+		b := v.batch(rows)
+		logits, err := v.scores(ctx, b, b.clean)
+		if err != nil {
+			return err
+		}
+		_, marks, err := v.assess(ctx, cleanGoal, b, logits)
+		if err != nil {
+			return err
+		}
+		scores, err := tensors.CopyFlatData[float32](logits)
+		if err != nil {
+			return fmt.Errorf("reading logits: %w", err)
+		}
+		for row, i := range rows {
+			copy(v.natural[i*v.model.Classes:(i+1)*v.model.Classes], scores[row*v.model.Classes:])
+			v.clean[i] = marks[row]&markWrong == 0
+			if marks[row]&markNaN != 0 {
+				bad++
+			}
+		}
+		if err := free(b.clean, b.labels, b.natural, logits); err != nil {
+			return err
+		}
+		v.opt.Progress(Progress{Attack: "clean", Run: 1, Runs: 1, Done: rows[len(rows)-1] + 1, Total: len(v.labels), Of: len(v.labels)})
+	}
+	if bad > 0 {
+		v.warn("clean: %d of %d images give NaN logits or an infinite loss", bad, len(v.labels))
+	}
+	return nil
+}
+
+// run carries out one attack.
+func (v *evaluation) run(ctx context.Context, a Attack) error {
+	if err := v.prepareJudge(a.Method.goal()); err != nil {
+		return err
+	}
+	if err := a.Method.prepare(v.engine); err != nil {
+		return err
+	}
+	began := time.Now()
+	t := &trial{evaluation: v, attack: a, result: &Result{Name: a.Name, RobustFlags: slices.Clone(v.clean)}}
+	if err := t.begin(ctx); err != nil {
+		return err
+	}
+	for run := range a.Method.runs() {
+		if err := t.once(ctx, run); err != nil {
+			return err
+		}
+	}
+	t.finish()
+	t.result.Seconds = time.Since(began).Seconds()
+	v.results = append(v.results, t.result)
+	return nil
+}
+
+// all is every position.
+func (v *evaluation) all() []int {
+	rows := make([]int, len(v.labels))
+	for i := range rows {
+		rows[i] = i
+	}
+	return rows
+}
+
+// batch gathers the images at some positions, at most as many as the programs take.
+func (v *evaluation) batch(rows []int) *batch {
+	d, classes := v.model.pixels(), v.model.Classes
+	b := &batch{images: rows, x: make([]float32, v.size*d), marks: make([]int32, len(rows))}
+	labels, natural := make([]int32, v.size), make([]float32, v.size*classes)
+	for row := range v.size {
+		i := rows[0]
+		if row < len(rows) {
+			i = rows[row]
+		}
+		v.pixelsOf(i, b.x[row*d:(row+1)*d])
+		labels[row] = v.labels[i]
+		copy(natural[row*classes:], v.natural[i*classes:(i+1)*classes])
+	}
+	b.clean = v.upload(b.x)
+	b.labels = tensors.FromValue(labels)
+	b.natural = tensors.FromFlatDataAndDimensions(natural, v.scoreShape().Dimensions...)
+	return b
+}
+
+// pixelsOf writes image i as the model sees it.
+func (v *evaluation) pixelsOf(i int, dst []float32) {
+	for k, value := range v.images[i*len(dst) : (i+1)*len(dst)] {
+		dst[k] = float32(value) / 255
+	}
+}
+
+// index is the number of image i in the random streams.
+func (v *evaluation) index(i int) int {
+	if v.opt.Index == nil {
+		return i
+	}
+	return v.opt.Index[i]
+}
+
+// streams gives the random source of each row of a batch.
+func (v *evaluation) streams(attack string, rows []int, run int) func(row int) *rand.Rand {
+	return func(row int) *rand.Rand { return stream(v.opt.Seed, attack, v.index(rows[row]), run) }
+}
+
+func (v *evaluation) warn(format string, args ...any) {
+	v.warnings = append(v.warnings, fmt.Sprintf(format, args...))
+}
+
+// report puts the results together.
+func (v *evaluation) report(list []Attack) *Report {
+	r := &Report{
+		N: len(v.labels), Seed: v.opt.Seed,
+		Clean:   Clean{v.clean.Accuracy(), v.clean},
+		Attacks: v.results, RobustFlags: slices.Clone(v.clean),
+	}
+	if r.Attacks == nil {
+		r.Attacks = []*Result{}
+	}
+	for _, result := range v.results {
+		for i, robust := range result.RobustFlags {
+			r.RobustFlags[i] = r.RobustFlags[i] && robust
+		}
+	}
+	r.RobustAccuracy = r.RobustFlags.Accuracy()
+	v.describeBudgets(r, list)
+	r.Warnings = append([]string{}, v.warnings...)
+	return r
+}
+
+// describeBudgets sets norm and eps of the report, and warns where a robust accuracy stands for several.
+func (v *evaluation) describeBudgets(r *Report, list []Attack) {
+	var budgets []Ball
+	for _, a := range list {
+		if a.Method != nil && !slices.Contains(budgets, a.Method.Budget()) {
+			budgets = append(budgets, a.Method.Budget())
+		}
+	}
+	for i, b := range budgets {
+		r.Eps = max(r.Eps, b.Eps)
+		if i == 0 {
+			r.Norm = b.Norm.String()
+		} else if r.Norm != b.Norm.String() {
+			r.Norm = "mixed"
+		}
+	}
+	if len(budgets) > 1 {
+		v.warn("the attacks have different budgets, so the robust accuracy over all of them belongs to no single eps: %v", budgets)
+	}
+}

@@ -1,0 +1,85 @@
+package attacks
+
+import (
+	"fmt"
+	"strings"
+)
+
+// presets are the attacks by name. Iterated ones return the final iterate of one run unless noted, as the evaluation
+// codes they stand for do.
+//
+// Papers call many attacks "PGD-20"; the ones in use have a name each: pgd20 and pgd20-trades (TRADES, MART with
+// ResNet-18, ACT and CURE), pgd20-mart-wrn (MART with WRN), pgd20-fat (FAT's training script), pgd20-awp (AWP, IAD,
+// ST-AT in training) and pgd20-nostart (the tables in FAT's README and the TRADES paper).
+var presets = []preset{
+	{name: "natural"},
+	{name: "fgsm", eps: 8. / 255, ofEps: 1, steps: 1, start: None},
+	{name: "bim", eps: 8. / 255, step: 2. / 255, steps: 10, start: None},
+	{name: "pgd10", eps: 8. / 255, step: 2. / 255, steps: 10, start: Uniform},
+	{name: "pgd20", eps: .031, step: .003, steps: 20, start: UniformUnclipped},
+	{name: "pgd20-trades", eps: .031, step: .003, steps: 20, start: UniformUnclipped},
+	{name: "pgd20-mart-wrn", eps: .031, ofEps: .1, steps: 20, start: UniformUnclipped},
+	{name: "pgd20-fat", eps: .031, ofEps: .25, steps: 20, start: Uniform},
+	{name: "pgd20-awp", eps: 8. / 255, step: 2. / 255, steps: 20, start: Uniform},
+	{name: "pgd20-nostart", eps: .031, step: .003, steps: 20, start: None},
+	{name: "pgd50", eps: 8. / 255, step: 2. / 255, steps: 50, start: Uniform},
+	{name: "pgd50-10", eps: 8. / 255, step: 2. / 255, steps: 50, start: Uniform, restarts: 10, best: true},
+	{name: "pgd100", eps: 8. / 255, step: 2. / 255, steps: 100, start: Uniform},
+	{name: "cw20", eps: .031, step: .003, steps: 20, start: UniformUnclipped, loss: "cw"},
+	{name: "pgd-cw", eps: .031, step: .003, steps: 20, start: UniformUnclipped, loss: "cw"},
+	{name: "cw100", eps: 8. / 255, step: 2. / 255, steps: 100, start: Uniform, loss: "cw"},
+	{name: "pgd20-dlr", eps: 8. / 255, step: 2. / 255, steps: 20, start: Uniform, loss: "dlr"},
+	{name: "pgd20-l2", norm: L2, eps: .5, ofEps: 2.5 / 20, steps: 20, start: Uniform},
+}
+
+// preset is a PGD in short: loss "ce" and one run unless said otherwise; the step size is step, or ofEps times eps.
+type preset struct {
+	name        string
+	norm        Norm
+	eps         float64
+	step, ofEps float64
+	steps       int
+	start       Start
+	restarts    int
+	loss        string
+	best        bool
+}
+
+// literatureKappa is the margin that makes the hinge of "cw" presets inactive, as in the codes they stand for.
+const literatureKappa = 50
+
+// Presets lists the names that Preset accepts.
+func Presets() []string {
+	names := make([]string, len(presets))
+	for i, p := range presets {
+		names[i] = p.name
+	}
+	return names
+}
+
+// Preset returns the attack of a name; the error for an unknown one lists those that exist.
+func Preset(name string) (Attack, error) {
+	for _, p := range presets {
+		if p.name == strings.ToLower(name) {
+			return p.attack(), nil
+		}
+	}
+	return Attack{}, fmt.Errorf("attacks: unknown attack %q: want one of %s", name, strings.Join(Presets(), ", "))
+}
+
+func (p preset) attack() Attack {
+	if p.steps == 0 {
+		return Attack{Name: p.name}
+	}
+	method := PGD{
+		Ball: Ball{p.norm, p.eps}, Steps: p.steps, StepSize: p.step, Start: p.start,
+		Restarts: max(p.restarts, 1), Loss: "ce", Kappa: literatureKappa, Best: p.best,
+	}
+	if p.ofEps != 0 {
+		method.StepSize = p.ofEps * p.eps
+	}
+	if p.loss != "" {
+		method.Loss = p.loss
+	}
+	return Attack{Name: p.name, Method: method, relativeStep: p.ofEps, oneStep: p.steps == 1}
+}

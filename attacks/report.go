@@ -1,0 +1,132 @@
+package attacks
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+)
+
+// Report is the outcome of an evaluation. It marshals to the JSON that `cure eval` writes.
+type Report struct {
+	// Arch, Weights, Data and Records (first and last+1 of the test file) say what was evaluated. Evaluate knows only
+	// images and logits, so its caller fills them in.
+	Arch    string `json:"arch"`
+	Weights string `json:"weights"`
+	Data    string `json:"data"`
+	Records [2]int `json:"records"`
+
+	N    int     `json:"n"`    // images
+	Norm string  `json:"norm"` // of the attacks; "mixed" if they differ, "" without attacks
+	Eps  float64 `json:"eps"`  // the largest of the attacks, in pixel units of [0, 1]
+	Seed int64   `json:"seed"`
+
+	Clean   Clean     `json:"clean"`
+	Attacks []*Result `json:"attacks"`
+	// RobustFlags are true where the clean image and all returned images are classified correctly.
+	RobustAccuracy float64  `json:"robust_accuracy"`
+	RobustFlags    Flags    `json:"robust_flags"`
+	Warnings       []string `json:"warnings"`
+}
+
+// Clean is the outcome without an attack.
+type Clean struct {
+	Accuracy float64 `json:"accuracy"` // a fraction
+	Flags    Flags   `json:"flags"`    // true where classified correctly
+}
+
+// Result is the outcome of one attack.
+type Result struct {
+	Name           string  `json:"name"`
+	RobustAccuracy float64 `json:"robust_accuracy"` // a fraction of all images
+	RobustFlags    Flags   `json:"robust_flags"`    // true where clean and returned image are classified correctly
+	MeanLoss       Number  `json:"mean_loss"`       // of Losses
+	Seconds        float64 `json:"seconds"`         // wall time without compilation
+	Forwards       int64   `json:"forwards"`        // passes over one image, summed over images; verification included
+	Backwards      int64   `json:"backwards"`
+
+	// Losses are the attack's own loss at the returned image (the clean image where that was misclassified already and so
+	// not attacked), float32 per image.
+	Losses []float32 `json:"-"`
+	// Adv are the returned images [N, H, W, C] if Options.KeepAdv asked for them: exactly those verified, and the clean
+	// images where there was no need to attack.
+	Adv []float32 `json:"-"`
+	// NaN counts images that gave NaN logits or a NaN or infinite loss or gradient in some pass of the attack, ZeroGrad
+	// those that gave a gradient of exactly zero while classified correctly.
+	NaN, ZeroGrad int `json:"-"`
+}
+
+// Flags is one verdict per image; in JSON 1 for true and 0 for false.
+type Flags []bool
+
+// Accuracy is the fraction that is true, and 0 of none.
+func (f Flags) Accuracy() float64 {
+	if len(f) == 0 {
+		return 0
+	}
+	return float64(f.count()) / float64(len(f))
+}
+
+func (f Flags) count() (n int) {
+	for _, v := range f {
+		if v {
+			n++
+		}
+	}
+	return n
+}
+
+// MarshalJSON writes [0, 1, ...].
+func (f Flags) MarshalJSON() ([]byte, error) {
+	out := append(make([]byte, 0, 2*len(f)+2), '[')
+	for i, v := range f {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		if v {
+			out = append(out, '1')
+		} else {
+			out = append(out, '0')
+		}
+	}
+	return append(out, ']'), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (f *Flags) UnmarshalJSON(data []byte) error {
+	var numbers []int
+	if err := json.Unmarshal(data, &numbers); err != nil {
+		return fmt.Errorf("attacks: flags: %w", err)
+	}
+	flags := make(Flags, len(numbers))
+	for i, v := range numbers {
+		if v != 0 && v != 1 {
+			return fmt.Errorf("attacks: flags: entry %d is %d, want 0 or 1", i, v)
+		}
+		flags[i] = v == 1
+	}
+	*f = flags
+	return nil
+}
+
+// Number is a float64 that JSON shows as null where it is NaN or infinite, which JSON has no words for.
+type Number float64
+
+// MarshalJSON writes the number or null.
+func (n Number) MarshalJSON() ([]byte, error) {
+	if v := float64(n); !math.IsNaN(v) && !math.IsInf(v, 0) {
+		return json.Marshal(v)
+	}
+	return []byte("null"), nil
+}
+
+// UnmarshalJSON reads a number, and null as NaN.
+func (n *Number) UnmarshalJSON(data []byte) error {
+	v := math.NaN()
+	if string(data) != "null" {
+		if err := json.Unmarshal(data, &v); err != nil {
+			return fmt.Errorf("attacks: %w", err)
+		}
+	}
+	*n = Number(v)
+	return nil
+}
