@@ -1,0 +1,85 @@
+package cureml
+
+import (
+	"context"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"cure/data"
+)
+
+// batch is one step's input: uint8 images [B, 32, 32, 3], int32 labels [B] and, for attacks with a random start, noise
+// [B, 32, 32, 3].
+type batch struct{ images, labels, noise *tensors.Tensor }
+
+func (b *batch) free() {
+	for _, t := range []*tensors.Tensor{b.images, b.labels, b.noise} {
+		if t != nil {
+			t.MustFinalizeAll()
+		}
+	}
+}
+
+// batcher makes the batch of any step from (seed, step) alone, which is what lets a run resume to the same bits.
+type batcher struct {
+	cfg      Config
+	set      *data.Set
+	method   Method
+	perEpoch int
+	epoch    int
+	order    []int
+}
+
+// stepsPerEpoch drops the last short batch of an epoch, so that all batches have one shape; which images it held differs
+// from epoch to epoch.
+func stepsPerEpoch(images, batch int) int { return images / batch }
+
+func newBatcher(cfg Config, set *data.Set, method Method) *batcher {
+	return &batcher{cfg: cfg, set: set, method: method, perEpoch: stepsPerEpoch(set.Len(), cfg.Batch), epoch: -1}
+}
+
+func (r *batcher) at(step int) *batch {
+	epoch, k := step/r.perEpoch, step%r.perEpoch
+	if epoch != r.epoch {
+		r.epoch, r.order = epoch, data.Order(r.set.Len(), r.cfg.Seed, epoch)
+	}
+	n := r.cfg.Batch
+	images, labels := make([]uint8, n*data.Height*data.Width*data.Channels), make([]int32, n)
+	copyImage := func(dst, src []uint8, _ int) { copy(dst, src) }
+	if r.cfg.Augment {
+		copyImage = func(dst, src []uint8, index int) { data.Augment(dst, src, r.cfg.Seed, epoch, index) }
+	}
+	data.Batch(images, labels, r.set, r.order[k*n:(k+1)*n], copyImage)
+	b := &batch{
+		images: tensors.FromFlatDataAndDimensions(images, n, data.Height, data.Width, data.Channels),
+		labels: tensors.FromFlatDataAndDimensions(labels, n),
+	}
+	if r.method.Inner != nil {
+		noise := make([]float32, len(images))
+		rng := data.Stream(r.cfg.Seed, "attack", uint64(step))
+		size := len(images) / n
+		for i := range n {
+			r.method.Inner.PGD.Noise(noise[i*size:(i+1)*size], rng)
+		}
+		b.noise = tensors.FromFlatDataAndDimensions(noise, n, data.Height, data.Width, data.Channels)
+	}
+	return b
+}
+
+// stream makes the batches of steps first to last-1 ahead of their use, two at most.
+func (r *batcher) stream(ctx context.Context, first, last int) <-chan *batch {
+	out := make(chan *batch, 1)
+	go func() {
+		defer close(out)
+		for step := first; step < last; step++ {
+			b := r.at(step)
+			select {
+			case out <- b:
+			case <-ctx.Done():
+				b.free()
+				return
+			}
+		}
+	}()
+	return out
+}

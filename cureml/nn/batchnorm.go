@@ -1,0 +1,55 @@
+package nn
+
+import (
+	. "github.com/gomlx/gomlx/core/graph" //nolint:revive
+)
+
+// bnEps and bnMomentum are PyTorch's: the running statistics move by a tenth of the way at each training pass.
+const (
+	bnEps      = 1e-5
+	bnMomentum = 0.1
+)
+
+// batchNorm normalises each channel of x [B, H, W, C]:
+//
+//	y = (x - mean) / sqrt(var + 1e-5) · weight + bias
+//
+// In mode E, mean and var are the running statistics. In modes T and T0 they are those of the batch (the biased
+// variance), through which gradients flow; T then moves the running ones, run <- 0.9 run + 0.1 batch, with the unbiased
+// variance, as PyTorch's BatchNorm2d does.
+func (p *pass) batchNorm(x *Node, name string) *Node {
+	c := x.Shape().Dim(-1)
+	if p.mode == Eval {
+		scale, shift := p.affine(name, c)
+		return Add(Mul(x, wide(scale, x.Rank())), wide(shift, x.Rank()))
+	}
+	weight, bias, runMean, runVar := p.norms(name, c)
+	mean := ReduceMean(x, 0, 1, 2)
+	centred := Sub(x, wide(mean, x.Rank()))
+	variance := ReduceMean(Square(centred), 0, 1, 2)
+	if p.mode == Train && p.declare == nil {
+		n := float64(x.Shape().Size() / c)
+		p.track(name+".running_mean", runMean, mean)
+		p.track(name+".running_var", runVar, MulScalar(variance, n/max(n-1, 1)))
+	}
+	scale := Div(weight, Sqrt(AddScalar(variance, bnEps)))
+	return Add(Mul(centred, wide(scale, x.Rank())), wide(bias, x.Rank()))
+}
+
+func (p *pass) track(name string, run, batch *Node) {
+	p.net.Vars[name] = Add(MulScalar(run, 1-bnMomentum), MulScalar(StopGradient(batch), bnMomentum))
+}
+
+// affine is batch norm in mode E as y = x·scale + shift, both [C].
+func (p *pass) affine(name string, c int) (scale, shift *Node) {
+	weight, bias, mean, variance := p.norms(name, c)
+	scale = Div(weight, Sqrt(AddScalar(variance, bnEps)))
+	return scale, Sub(bias, Mul(mean, scale))
+}
+
+func (p *pass) norms(name string, c int) (weight, bias, mean, variance *Node) {
+	get := func(suffix string, kind Kind) *Node {
+		return p.tensor(Tensor{Name: name + suffix, Shape: []int{c}, Kind: kind})
+	}
+	return get(".weight", NormWeight), get(".bias", NormBias), get(".running_mean", RunningMean), get(".running_var", RunningVar)
+}

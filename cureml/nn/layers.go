@@ -1,0 +1,59 @@
+package nn
+
+import (
+	. "github.com/gomlx/gomlx/core/graph" //nolint:revive
+
+	"github.com/gomlx/compute/dtypes"
+)
+
+// conv is a k x k convolution without bias, PyTorch's padding k/2 at any stride: x [B, H, W, in] -> [B, H/s, W/s, out].
+func (p *pass) conv(x *Node, name string, out, k, stride int) *Node {
+	return p.convolve(x, p.kernel(x, name, out, k), stride)
+}
+
+func (p *pass) kernel(x *Node, name string, out, k int) *Node {
+	in := x.Shape().Dim(-1)
+	return p.tensor(Tensor{Name: name + ".weight", Shape: []int{k, k, in, out}, Kind: ConvWeight})
+}
+
+func (p *pass) convolve(x, w *Node, stride int) *Node {
+	dtype := x.DType()
+	if c := p.net.Compute; c != dtypes.InvalidDType && c != dtype {
+		x, w = ConvertDType(x, c), ConvertDType(w, c)
+	}
+	k := w.Shape().Dim(0)
+	y := Convolve(x, w).Strides(stride).PaddingPerDim([][2]int{{k / 2, k / 2}, {k / 2, k / 2}}).Done()
+	return ConvertDType(y, dtype)
+}
+
+// convBN is conv followed by batch norm. In mode E the norm is a fixed scale and shift per output channel, so it is
+// folded into the kernel: the attack's steps then have no normalisation left to run.
+func (p *pass) convBN(x *Node, conv, bn string, out, k, stride int) *Node {
+	w := p.kernel(x, conv, out, k)
+	if p.mode != Eval {
+		return p.batchNorm(p.convolve(x, w, stride), bn)
+	}
+	scale, shift := p.affine(bn, out)
+	return Add(p.convolve(x, Mul(w, wide(scale, 4)), stride), wide(shift, 4))
+}
+
+// linear is x [B, in] -> [B, out] with bias.
+func (p *pass) linear(x *Node, name string, out int) *Node {
+	in := x.Shape().Dim(-1)
+	w := p.tensor(Tensor{Name: name + ".weight", Shape: []int{in, out}, Kind: LinearWeight})
+	b := p.tensor(Tensor{Name: name + ".bias", Shape: []int{out}, Kind: LinearBias, FanIn: in})
+	return Add(MatMul(x, w), wide(b, 2))
+}
+
+// pool averages over the image: [B, H, W, C] -> [B, C].
+func (p *pass) pool(x *Node) *Node {
+	x = ReduceMean(x, 1, 2)
+	p.tap("pooled", x)
+	return x
+}
+
+// relu is max(x, 0), the form whose gradient XLA runs fastest.
+func relu(x *Node) *Node { return MaxScalar(x, 0) }
+
+// wide reshapes a per-channel vector [C] to [1, ..., 1, C].
+func wide(v *Node, rank int) *Node { return ExpandLeftToRank(v, rank) }

@@ -1,0 +1,116 @@
+package optim
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Schedule maps training progress to a learning rate. Rates are set from the host before every step, so changing one
+// never compiles a program again.
+type Schedule struct {
+	// Kind is constant, step, cosine or onecycle.
+	Kind string `json:"kind"`
+	// Max is the highest rate.
+	Max float64 `json:"max"`
+	// Milestones (kind step) are 1-based epochs from which on the rate is multiplied by Factor once more.
+	Milestones []int   `json:"milestones,omitempty"`
+	Factor     float64 `json:"factor,omitempty"`
+	// Rise (kind onecycle) is the share of training spent going up; the rate starts at Max/StartDiv and ends at
+	// Max/StartDiv/EndDiv, both legs half cosines, as in PyTorch's OneCycleLR.
+	Rise     float64 `json:"rise,omitempty"`
+	StartDiv float64 `json:"start_div,omitempty"`
+	EndDiv   float64 `json:"end_div,omitempty"`
+}
+
+// OneCycle is PyTorch's OneCycleLR with its defaults but for the share of rising steps.
+func OneCycle(max, rise float64) Schedule {
+	return Schedule{Kind: "onecycle", Max: max, Rise: rise, StartDiv: 25, EndDiv: 1e4}
+}
+
+// Step multiplies the rate by factor from each milestone epoch (1-based) on.
+func Step(max, factor float64, milestones ...int) Schedule {
+	return Schedule{Kind: "step", Max: max, Factor: factor, Milestones: milestones}
+}
+
+// Cosine falls from max to 0 along half a cosine.
+func Cosine(max float64) Schedule { return Schedule{Kind: "cosine", Max: max} }
+
+// Validate names the first value outside its range.
+func (s Schedule) Validate() error {
+	if !(s.Max > 0 && s.Max <= 100) {
+		return fmt.Errorf("optim: learning rate %v: want a value in (0, 100]", s.Max)
+	}
+	switch s.Kind {
+	case "constant", "cosine":
+	case "step":
+		if !(s.Factor > 0 && s.Factor <= 1) {
+			return fmt.Errorf("optim: step schedule with factor %v: want a value in (0, 1]", s.Factor)
+		}
+	case "onecycle":
+		if !(s.Rise > 0 && s.Rise < 1) || !(s.StartDiv >= 1) || !(s.EndDiv >= 1) {
+			return fmt.Errorf("optim: one-cycle schedule with rise %v, start_div %v, end_div %v: want rise in (0, 1) and divisors of 1 or more", s.Rise, s.StartDiv, s.EndDiv)
+		}
+	default:
+		return fmt.Errorf("optim: unknown schedule %q: accepted are constant, step, cosine, onecycle", s.Kind)
+	}
+	return nil
+}
+
+// At is the rate of step number step (0-based) of total, with perEpoch steps an epoch.
+func (s Schedule) At(step, total, perEpoch int) float64 {
+	switch s.Kind {
+	case "step":
+		lr := s.Max
+		for _, m := range s.Milestones {
+			if step/perEpoch+1 >= m {
+				lr *= s.Factor
+			}
+		}
+		return lr
+	case "cosine":
+		return s.Max / 2 * (1 + math.Cos(math.Pi*float64(step)/float64(max(total, 1))))
+	case "onecycle":
+		start := s.Max / s.StartDiv
+		peak, last := s.Rise*float64(total)-1, float64(total-1)
+		at := float64(step)
+		if at <= peak {
+			return anneal(start, s.Max, at/math.Max(peak, 1e-9))
+		}
+		return anneal(s.Max, start/s.EndDiv, (at-peak)/math.Max(last-peak, 1e-9))
+	}
+	return s.Max
+}
+
+// anneal goes from a to b along half a cosine as t goes from 0 to 1.
+func anneal(a, b, t float64) float64 { return b + (a-b)/2*(1+math.Cos(math.Pi*math.Min(t, 1))) }
+
+// ParseSchedule reads constant, cosine, onecycle or step:FACTOR:EPOCH,EPOCH,... with the highest rate max.
+func ParseSchedule(text string, max float64) (Schedule, error) {
+	fields := strings.Split(text, ":")
+	switch fields[0] {
+	case "constant":
+		return Schedule{Kind: "constant", Max: max}, nil
+	case "cosine":
+		return Cosine(max), nil
+	case "onecycle":
+		return OneCycle(max, 0.3), nil
+	}
+	if fields[0] != "step" || len(fields) != 3 {
+		return Schedule{}, fmt.Errorf("optim: schedule %q: accepted are constant, cosine, onecycle, step:FACTOR:EPOCH,EPOCH,...", text)
+	}
+	factor, err := strconv.ParseFloat(fields[1], 64)
+	if err != nil {
+		return Schedule{}, fmt.Errorf("optim: schedule %q: factor %q is no number", text, fields[1])
+	}
+	var milestones []int
+	for _, m := range strings.Split(fields[2], ",") {
+		epoch, err := strconv.Atoi(m)
+		if err != nil || epoch < 1 {
+			return Schedule{}, fmt.Errorf("optim: schedule %q: milestone %q, want an epoch of 1 or more", text, m)
+		}
+		milestones = append(milestones, epoch)
+	}
+	return Step(max, factor, milestones...), nil
+}

@@ -1,0 +1,318 @@
+package cureml
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gomlx/compute"
+
+	"cure/cureml/nn"
+	"cure/data"
+)
+
+// Sets are the images of a run. Test is only measured, never used to select anything.
+type Sets struct{ Train, Test *data.Set }
+
+// Summary is how a run ended.
+type Summary struct {
+	Dir     string
+	Steps   int
+	Seconds float64
+	Last    map[string]float64 // the last numbers of metrics.jsonl
+	Final   string             // the weights, in PyTorch's names and layouts
+}
+
+// ErrInterrupted is the cause of an error that a cancelled context ends a run with; the run can be resumed.
+var ErrInterrupted = errors.New("interrupted")
+
+// Train runs cfg in the folder dir. With resume set, a run that stopped there goes on from its checkpoint, with losses,
+// accuracies and weights bit-identical to a run that was never stopped; an empty folder starts one. progress gets lines
+// or, where it is a terminal, a progress bar; nil is quiet.
+//
+// Cancelling ctx saves a checkpoint and returns ErrInterrupted. A loss that is NaN or infinite ends the run with an error
+// that names the step and the last good checkpoint.
+func Train(ctx context.Context, backend compute.Backend, cfg Config, sets Sets, dir string, resume bool, progress io.Writer) (*Summary, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if sets.Train.Len() < cfg.Batch {
+		return nil, fmt.Errorf("cureml: %d training images are less than one batch of %d", sets.Train.Len(), cfg.Batch)
+	}
+	folder, err := openFolder(dir, cfg, resume)
+	if err != nil {
+		return nil, err
+	}
+	defer folder.close()
+	r, err := newRun(backend, cfg, sets, folder, progress)
+	if err != nil {
+		return nil, err
+	}
+	defer r.memory.Free()
+	return r.train(ctx)
+}
+
+// run is a training run in flight.
+type run struct {
+	cfg      Config
+	folder   *folder
+	phases   []*programs // natural warm-up, if any, then the method
+	memory   *Memory
+	batcher  *batcher
+	eval     *evaluation
+	at       progress
+	saved    int // step of the last checkpoint, 0 for none
+	perEpoch int
+	show     *display
+}
+
+func newRun(backend compute.Backend, cfg Config, sets Sets, f *folder, out io.Writer) (*run, error) {
+	method, err := NewMethod(cfg)
+	if err != nil {
+		return nil, err
+	}
+	train, validation := sets.Train, (*data.Set)(nil)
+	if cfg.Validation > 0 {
+		if train, validation, err = sets.Train.HoldOut(cfg.Validation, cfg.Seed); err != nil {
+			return nil, err
+		}
+	}
+	start, err := startState(cfg)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{cfg: cfg, folder: f, perEpoch: stepsPerEpoch(train.Len(), cfg.Batch)}
+	r.at = progress{Tracked: start.Tracked, Best: -1}
+	r.memory = newMemory(start, method.Revision)
+	if _, err := os.Stat(filepath.Join(f.dir, checkpointFile)); err == nil {
+		if r.at, err = loadCheckpoint(f.dir, r.memory); err != nil {
+			return nil, err
+		}
+		r.saved = r.at.Step
+	}
+	if err := f.openMetrics(r.at.Metrics); err != nil {
+		return nil, err
+	}
+	phases := []Method{method}
+	if method.Revision && cfg.Cure.WarmupEpochs > 0 {
+		phases = []Method{Natural(cfg), method}
+	}
+	for _, m := range phases {
+		p, err := newPrograms(backend, cfg, m, start.Tensors, r.memory)
+		if err != nil {
+			return nil, err
+		}
+		r.phases = append(r.phases, p)
+	}
+	r.batcher = newBatcher(cfg, train, method)
+	if r.eval, err = newEvaluation(backend, cfg, start.Tensors, sets.Test, validation); err != nil {
+		return nil, err
+	}
+	r.show = newDisplay(out, cfg, r.perEpoch)
+	return r, nil
+}
+
+// startState is random weights, or those of cfg.Init.
+func startState(cfg Config) (*nn.State, error) {
+	if cfg.Init == "" {
+		return nn.Init(cfg.Arch, cfg.Seed)
+	}
+	s, warnings, err := nn.LoadFile(cfg.Arch, cfg.Init)
+	if err == nil && len(warnings) > 0 {
+		err = fmt.Errorf("cureml: %s", warnings[0])
+	}
+	return s, err
+}
+
+func (r *run) total() int { return r.cfg.Epochs * r.perEpoch }
+
+// train is the loop over steps.
+func (r *run) train(ctx context.Context) (*Summary, error) {
+	stopBatches, cancel := context.WithCancel(ctx)
+	defer cancel()
+	clock := time.Now()
+	if err := r.endOfEpoch(ctx); err != nil && ctx.Err() == nil { // a run that stopped between an epoch and its evaluation
+		return nil, err
+	}
+	for b := range r.batcher.stream(stopBatches, r.at.Step, r.total()) {
+		err := r.step(b)
+		b.free()
+		if err != nil {
+			return nil, err
+		}
+		now := time.Now()
+		r.at.Seconds += now.Sub(clock).Seconds()
+		clock = now
+		epochEnd := r.at.Step%r.perEpoch == 0
+		if epochEnd || r.at.Step%r.cfg.LogEvery == 0 {
+			if err := r.log(); err != nil {
+				return nil, err
+			}
+		}
+		if epochEnd {
+			if err := r.endOfEpoch(ctx); err != nil && ctx.Err() == nil {
+				return nil, err
+			}
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if epochEnd || r.at.Step%r.cfg.CheckpointEvery == 0 {
+			if err := r.save(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, r.interrupted()
+	}
+	return r.finish()
+}
+
+// step runs one training step.
+func (r *run) step(b *batch) error {
+	phase := r.phases[len(r.phases)-1]
+	warmup := 0
+	if len(r.phases) > 1 {
+		warmup = r.cfg.Cure.WarmupEpochs * r.perEpoch
+		if r.at.Step < warmup {
+			phase = r.phases[0]
+		}
+		if r.at.Step == warmup {
+			if err := r.copyStudent(); err != nil {
+				return err
+			}
+		}
+	}
+	lr := r.cfg.Schedule.At(r.at.Step, r.total(), r.perEpoch)
+	numbers, err := phase.run(b, lr, r.cfg.Cure.decayAt(r.cfg.Seed, r.at.Step-warmup))
+	if err != nil {
+		return err
+	}
+	r.at.Step++
+	r.at.Tracked += int64(phase.tracked)
+	if loss := float64(numbers[0]); math.IsNaN(loss) || math.IsInf(loss, 0) {
+		return r.diverged(loss)
+	}
+	r.at.Means.add(phase.logged, numbers)
+	r.show.step(r.at.Step, lr, phase.logged, numbers)
+	return nil
+}
+
+func (r *run) diverged(loss float64) error {
+	good := "there is no checkpoint yet"
+	if r.saved > 0 {
+		good = fmt.Sprintf("the last good checkpoint is %s, of step %d", filepath.Join(r.folder.dir, checkpointFile), r.saved)
+	}
+	return fmt.Errorf("cureml: the loss is %v at step %d (epoch %d); %s", loss, r.at.Step, (r.at.Step-1)/r.perEpoch+1, good)
+}
+
+// copyStudent makes the revision model a true copy of the student, at the end of a natural warm-up.
+func (r *run) copyStudent() error {
+	for _, t := range r.phases[0].list {
+		v, err := r.memory.host(roleStudent + t.Name)
+		if err == nil {
+			err = r.memory.set(roleRevision+t.Name, v)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decayAt is the decay d of the revision model's update at a step counted from 0: 1, that is none, with probability 1 - r.
+func (c CureConfig) decayAt(seed uint64, step int) float64 {
+	if step < 0 || data.Stream(seed, "ema", uint64(step)).Float64() >= c.EMARate {
+		return 1
+	}
+	if c.EMAWarm {
+		return math.Min(1-1/float64(step+2), c.EMADecay)
+	}
+	return c.EMADecay
+}
+
+func (r *run) log() error {
+	line := r.at.Means.take()
+	if line == nil {
+		return nil
+	}
+	line["kind"], line["step"], line["epoch"] = "train", r.at.Step, float64(r.at.Step)/float64(r.perEpoch)
+	line["lr"] = r.cfg.Schedule.At(r.at.Step-1, r.total(), r.perEpoch)
+	line["seconds"] = r.at.Seconds
+	r.show.line(line)
+	return r.folder.write(line)
+}
+
+// endOfEpoch evaluates, where an epoch has just ended and has not been evaluated.
+func (r *run) endOfEpoch(ctx context.Context) error {
+	epoch := r.at.Step / r.perEpoch
+	due := r.cfg.EvalEvery > 0 && (epoch%r.cfg.EvalEvery == 0 || epoch == r.cfg.Epochs)
+	if r.at.Step%r.perEpoch != 0 || epoch == r.at.Evaluated || !due {
+		return nil
+	}
+	clock := time.Now()
+	line, err := r.eval.measure(ctx, r.memory)
+	if err != nil {
+		return err
+	}
+	r.at.Evaluated = epoch
+	if line == nil {
+		return nil
+	}
+	if v, ok := line["val_robust"].(float64); ok && v > r.at.Best {
+		r.at.Best = v
+		if err := r.weights(roleStudent, bestFile); err != nil {
+			return err
+		}
+	}
+	r.at.Seconds += time.Since(clock).Seconds()
+	line["kind"], line["step"], line["epoch"], line["seconds"] = "eval", r.at.Step, epoch, r.at.Seconds
+	r.show.line(line)
+	return r.folder.write(line)
+}
+
+// weights writes the network of a role as a PyTorch state dict.
+func (r *run) weights(role, name string) error {
+	s, err := r.memory.network(role, r.cfg.Arch, r.phases[0].list, r.at.Tracked)
+	if err != nil {
+		return err
+	}
+	return s.Save(filepath.Join(r.folder.dir, name))
+}
+
+func (r *run) save() (err error) {
+	if r.at.Metrics, err = r.folder.size(); err != nil {
+		return err
+	}
+	if err := saveCheckpoint(r.folder.dir, r.memory, r.at); err != nil {
+		return err
+	}
+	r.saved = r.at.Step
+	return nil
+}
+
+func (r *run) interrupted() error {
+	if err := r.save(); err != nil {
+		return err
+	}
+	return fmt.Errorf("cureml: %w after step %d of %d; %s keeps all of it: the same command with --resume goes on from there",
+		ErrInterrupted, r.at.Step, r.total(), r.folder.dir)
+}
+
+func (r *run) finish() (*Summary, error) {
+	if err := r.weights(roleStudent, finalFile); err != nil {
+		return nil, err
+	}
+	if r.phases[len(r.phases)-1].method.Revision {
+		if err := r.weights(roleRevision, "revision.safetensors"); err != nil {
+			return nil, err
+		}
+	}
+	return &Summary{Dir: r.folder.dir, Steps: r.at.Step, Seconds: r.at.Seconds, Last: r.show.last, Final: filepath.Join(r.folder.dir, finalFile)}, nil
+}
