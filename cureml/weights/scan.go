@@ -8,10 +8,12 @@ import (
 	"strconv"
 )
 
-// Limits on one pickle stream. A ResNet-152 checkpoint with optimizer state needs 300 KB, 15,000 objects
-// and a mark depth under 10; gopickle allocates up to 300 bytes per object and 256 per open mark.
+// Limits on one pickle stream, which keep what a hostile one makes gopickle allocate near 300 MB: it takes
+// about 100 bytes per opcode and 300 more where the opcode makes an object or opens a mark. A tensor of a
+// state dict needs some 40 opcodes and 6 objects.
 const (
 	maxPickle  = 16 << 20
+	maxOpcodes = 1 << 20
 	maxObjects = 1 << 18
 	maxMarks   = 1000
 	maxNumeral = 1024 // bytes of one number or global name
@@ -73,6 +75,7 @@ type scanner struct {
 	b       []byte
 	pos     int
 	marks   int
+	opcodes int
 	objects int
 	memo    map[int]value
 	top     [2]value // the last two objects pushed; top[1] is the topmost
@@ -180,8 +183,9 @@ func (s *scanner) line(limited bool) ([]byte, error) {
 	return out, nil
 }
 
-// count keeps the number of objects and open marks, each of which costs memory, within the limits.
+// count keeps the numbers of opcodes, objects and open marks, each of which costs memory, within the limits.
 func (s *scanner) count(op byte) error {
+	s.opcodes++
 	switch op {
 	case '(':
 		s.marks++
@@ -196,6 +200,8 @@ func (s *scanner) count(op byte) error {
 		return fmt.Errorf("pickle closes a mark at byte %d that it never set", s.pos-1)
 	case s.marks > maxMarks:
 		return fmt.Errorf("pickle nests deeper than %d levels", maxMarks)
+	case s.opcodes > maxOpcodes:
+		return fmt.Errorf("pickle has more than %d opcodes", maxOpcodes)
 	case s.objects > maxObjects:
 		return fmt.Errorf("pickle makes more than %d objects", maxObjects)
 	}
