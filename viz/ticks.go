@@ -138,7 +138,7 @@ func logTicks(lo, hi float64, n int) []tick {
 		}
 		ticks = append(ticks, t)
 	}
-	few := last-first < 2
+	few := last-first < 2 && (n >= 4 || last <= first)
 	for e := first - 1; e <= last; e++ {
 		power := math.Pow(10, float64(e))
 		add(power, (e-first)%every == 0)

@@ -158,7 +158,7 @@ func harmonic(a, b float64) float64 {
 	return 2 * a * b / (a + b)
 }
 
-// labelPoint writes a name beside a point, at the first of sixteen places that
+// labelPoint writes a name beside a point, at the nearest of some places that
 // covers nothing taken, or else the one that covers least, and returns its box.
 func labelPoint(a *axes, q [2]float64, name string, taken []image.Rectangle) image.Rectangle {
 	if name == "" {
@@ -169,7 +169,7 @@ func labelPoint(a *axes, q [2]float64, name string, taken []image.Rectangle) ima
 	var best image.Rectangle
 	var bestX, bestY float64
 	least := math.MaxInt
-	for _, d := range []float64{12, 26} {
+	for _, d := range []float64{12, 26, 42, 60} {
 		for _, dir := range [][2]float64{{1, 0}, {-1, 0}, {0, -1}, {0, 1}, {0.8, -0.8}, {-0.8, -0.8}, {0.8, 0.8}, {-0.8, 0.8}} {
 			x := q[0] + d*dir[0] - w*(1-dir[0])/2
 			y := q[1] + d*dir[1] - h*(1-dir[1])/2
