@@ -24,10 +24,7 @@ func Doctor(w io.Writer, extra ...string) bool {
 	case err == nil:
 		line("backend", "XLA on %s", p.Platform)
 		line("plugin", "%s", p.Path)
-		line("", "PJRT API %s, found by %s%s", p.API, p.Source, suffix(", ", p.Package))
-		if p.Version != "" && p.Version != string(p.Platform) {
-			line("", "%s", firstLine(p.Version))
-		}
+		line("", "PJRT API %s%s%s, found by %s", p.API, suffix(", ", p.Version), suffix(", ", p.Package), p.Source)
 		for i, d := range p.Devices {
 			line(first(i, "devices"), "%s", d)
 		}

@@ -1,12 +1,15 @@
 package backend
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A file that is no usable plugin gives one sentence that names it, whatever is wrong, and the process lives on.
@@ -47,12 +50,7 @@ func TestDamagedPlugins(t *testing.T) {
 
 // Libraries that look right and misbehave when loaded: the trial process dies, not we.
 func TestHostilePlugins(t *testing.T) {
-	cc, err := exec.LookPath("cc")
-	if err != nil {
-		t.Skip("needs a C compiler")
-	}
 	isolate(t)
-	dir := t.TempDir()
 	for name, body := range map[string]string{
 		"aborts":          `#include <stdlib.h>` + "\nvoid* GetPjrtApi(void) { abort(); }",
 		"faults":          "void* GetPjrtApi(void) { return *(void* volatile*)8; }",
@@ -61,17 +59,41 @@ func TestHostilePlugins(t *testing.T) {
 		"missing library": "extern int nowhere(void); void* GetPjrtApi(void) { return nowhere() ? (void*)0 : (void*)1; }",
 	} {
 		t.Run(name, func(t *testing.T) {
-			source, lib := filepath.Join(dir, "p.c"), filepath.Join(dir, strings.ReplaceAll(name, " ", "_")+".so")
-			if err := os.WriteFile(source, []byte(body), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			if out, err := exec.Command(cc, "-shared", "-fPIC", "-o", lib, source).CombinedOutput(); err != nil {
-				t.Skipf("%v: %s", err, out)
-			}
+			lib := compile(t, body)
 			_, err := examine(Plugin{Path: lib, Platform: CPU})
 			checkSentence(t, err, "cannot be used", lib)
 		})
 	}
+}
+
+// A library that hangs is given up, its process ended.
+func TestHangingPlugin(t *testing.T) {
+	lib := compile(t, "#include <unistd.h>\nvoid* GetPjrtApi(void) { sleep(600); return 0; }")
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	err := runChild(ctx, "probe", lib, nil, func([]byte) { t.Error("it answered") })
+	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 30*time.Second {
+		t.Errorf("got %v after %v", err, time.Since(start))
+	}
+}
+
+// compile makes a shared library of a C source.
+func compile(t *testing.T, source string) (library string) {
+	t.Helper()
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		t.Skip("needs a C compiler")
+	}
+	dir := t.TempDir()
+	file, library := filepath.Join(dir, "plugin.c"), filepath.Join(dir, "pjrt_c_api_cpu_plugin.so")
+	if err := os.WriteFile(file, []byte(source), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(cc, "-shared", "-fPIC", "-o", library, file, "-ldl").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return library
 }
 
 // checkSentence wants an error of one line that holds both texts and no trace of a crash.

@@ -24,7 +24,7 @@ import (
 const probeTime = 3 * time.Minute
 
 // probeForm changes when a trial learns to look at more, so that older results are not believed.
-const probeForm = 1
+const probeForm = 2
 
 // trial is what a child learned of a plugin.
 type trial struct {
@@ -117,7 +117,7 @@ func childProbe(path string, send func(any)) {
 		if err != nil {
 			return trial{}, err
 		}
-		result := trial{API: fmt.Sprintf("%d.%d", major, minor), Version: client.PlatformVersion(), Platform: CPU}
+		result := trial{API: fmt.Sprintf("%d.%d", major, minor), Version: versionOf(plugin, client), Platform: CPU}
 		if name := strings.ToLower(client.Platform()); name != "cpu" && name != "host" {
 			result.Platform = CUDA
 		}
@@ -142,6 +142,18 @@ func childProbe(path string, send func(any)) {
 		result.Error = strings.Join(strings.Fields(err.Error()), " ")
 	}
 	send(result)
+}
+
+// versionOf is what a plugin says of its build. The CPU plugin's platform version is just "cpu".
+func versionOf(plugin *pjrt.Plugin, client *pjrt.Client) string {
+	var parts []string
+	if v := firstLine(client.PlatformVersion()); v != "" && v != client.Platform() {
+		parts = append(parts, v)
+	}
+	if v, ok := plugin.Attributes()["stablehlo_current_version"].([]int64); ok && len(v) == 3 {
+		parts = append(parts, fmt.Sprintf("StableHLO %d.%d.%d", v[0], v[1], v[2]))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // checkConvolution compares a 3x3 convolution of 16 channels on b with sums computed here in float64. That is the shape
