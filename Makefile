@@ -60,7 +60,7 @@ bench: xla ## time training steps; BENCH="--only ... --arch ..." chooses, .cure/
 	$(CURE) bench $(BENCH) --json .cure/bench.json
 
 lab: setup ## open JupyterLab with the Go kernel
-	@JUPYTER_PREFER_ENV_PATH=1 .cure/venv/bin/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB)
+	@JUPYTER_PREFER_ENV_PATH=1 .cure/venv/bin/jupyter lab --notebook-dir=notebooks --MultiKernelManager.default_kernel_name=gonb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB)
 
 notebooks: setup ## execute all notebooks, PRESET=ci|mini|paper; pages go to notebooks/out
 	@for notebook in notebooks/*.ipynb; do CURE_PRESET=$(PRESET) $(EXECUTE) $$notebook; done

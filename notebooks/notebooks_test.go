@@ -19,7 +19,7 @@ import (
 )
 
 // connect is the first cell of every notebook.
-const connect = "!*$GONB_DIR/connect"
+const connect = `!*"$GONB_DIR/connect"`
 
 // maxLines is where a cell's code should have become a function of a package.
 const maxLines = 40
