@@ -31,7 +31,8 @@ func cropFlip(dst, src []uint8, dy, dx int, flip bool) {
 			continue
 		}
 		for x := first; x < last; x++ {
-			copy(out[(Width-1-x)*Channels:][:Channels], in[(x+dx)*Channels:][:Channels])
+			to, from := (Width-1-x)*Channels, (x+dx)*Channels
+			out[to], out[to+1], out[to+2] = in[from], in[from+1], in[from+2]
 		}
 	}
 }

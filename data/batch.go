@@ -9,7 +9,7 @@ import "fmt"
 //		data.Augment(dst, src, seed, epoch, index)
 //	})
 //
-// It allocates nothing, and may run in a goroutine ahead of the step that uses the batch. It panics if the
+// It may run in a goroutine ahead of the step that uses the batch. It panics if the
 // lengths do not fit or an index is not in [0, s.Len()).
 func Batch(dst []uint8, labels []int32, s *Set, idx []int, aug func(dst, src []uint8, index int)) {
 	if len(dst) != len(idx)*imageLen || len(labels) != len(idx) {

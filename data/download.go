@@ -81,11 +81,12 @@ func (f *fetcher) complete(ctx context.Context, r remote, part *os.File) error {
 		done, err = f.request(ctx, r, part, sum, done)
 		if done > furthest {
 			failures, pause, furthest = 0, f.pause, done
+		} else {
+			failures++
 		}
 		if err == nil {
 			continue
 		}
-		failures++
 		var permanent permanentError
 		if ctx.Err() != nil {
 			return fmt.Errorf("stopped at %d of %d bytes, the next call goes on there: %w", done, r.size, ctx.Err())
