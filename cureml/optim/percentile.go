@@ -3,7 +3,9 @@ package optim
 import (
 	"fmt"
 	"math"
+	"slices"
 
+	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive
 
 	"github.com/gomlx/compute/dtypes"
@@ -13,55 +15,73 @@ import (
 // Percentile returns, for every tensor alone, the value below which the share q in [0, 1] of its entries lies, linearly
 // interpolated between neighbours as numpy.percentile does by default.
 //
-// The k-th smallest value is found exactly, by bisection over the bits of the floats: 31 passes that count, where a sort
-// of the largest gradient of a ResNet-18 costs ten times more. Tensors of one shape are bisected together, which keeps
-// the compiled program small.
+// The k-th smallest value is found exactly, by bisection over the bits of the floats: 32 passes that count, where a sort
+// of the largest gradient of a ResNet-18 costs ten times more. Tensors of similar size are bisected together, as rows of
+// one matrix, which keeps the compiled program small.
 func Percentile(tensors []*Node, q float64) []*Node {
 	if !(q >= 0 && q <= 1) {
 		panic(fmt.Errorf("optim.Percentile: q = %v, want a value in [0, 1]", q))
 	}
-	groups := map[int][]int{} // size -> indices
-	var sizes []int
-	for i, t := range tensors {
-		n := t.Shape().Size()
-		if groups[n] == nil {
-			sizes = append(sizes, n)
-		}
-		groups[n] = append(groups[n], i)
-	}
 	out := make([]*Node, len(tensors))
-	for _, n := range sizes {
-		rows := make([]*Node, len(groups[n]))
-		for r, i := range groups[n] {
-			rows[r] = Reshape(tensors[i], 1, n)
+	for _, group := range bySize(tensors) {
+		size := tensors[group[len(group)-1]].Shape().Size()
+		rows := make([]*Node, len(group))
+		positions := make([]float64, len(group))
+		for r, i := range group {
+			t := tensors[i]
+			n := t.Shape().Size()
+			positions[r] = q * float64(n-1)
+			// Infinity sorts last, so filling rows up with it moves no percentile.
+			rows[r] = Pad(Reshape(t, 1, n), Infinity(t.Graph(), t.DType(), 1), compute.PadAxis{}, compute.PadAxis{End: size - n})
 		}
-		values := rowPercentile(Concatenate(rows, 0), q) // [rows, 1]
-		for r, i := range groups[n] {
+		values := interpolate(Concatenate(rows, 0), positions) // [rows, 1]
+		for r, i := range group {
 			out[i] = Reshape(Slice(values, AxisElem(r)))
 		}
 	}
 	return out
 }
 
-// rowPercentile is the percentile of each row of x [R, N], as [R, 1].
-func rowPercentile(x *Node, q float64) *Node {
-	n := x.Shape().Dim(1)
-	pos := q * float64(n-1)
-	k := int(math.Floor(pos))
-	frac := pos - float64(k)
-	low := kthSmallest(x, k)
-	if frac == 0 {
-		return low
+// bySize groups indices of tensors, smallest first, so that no tensor is filled up to more than four times its size.
+func bySize(tensors []*Node) (groups [][]int) {
+	order := make([]int, len(tensors))
+	for i := range order {
+		order[i] = i
 	}
-	// The next value up is low again where it occurs often enough, else the smallest value above it.
-	atMost := reduceRow(ConvertDType(LessOrEqual(x, low), dtypes.Int32), ReduceSum)
-	above := reduceRow(Where(GreaterThan(x, low), x, Infinity(x.Graph(), x.DType(), 1)), ReduceMin)
-	high := Where(GreaterThan(atMost, Scalar(x.Graph(), dtypes.Int32, k+1)), low, above)
-	return Add(low, MulScalar(Sub(high, low), frac))
+	size := func(i int) int { return tensors[i].Shape().Size() }
+	slices.SortStableFunc(order, func(a, b int) int { return size(a) - size(b) })
+	for _, i := range order {
+		last := len(groups) - 1
+		if last < 0 || size(i) > 4*size(groups[last][0]) {
+			groups = append(groups, nil)
+			last++
+		}
+		groups[last] = append(groups[last], i)
+	}
+	return groups
 }
 
-// kthSmallest is the k-th (0-based) smallest value of each row of x [R, N], as [R, 1].
-func kthSmallest(x *Node, k int) *Node {
+// interpolate returns the value at a (fractional) position of each sorted row of x [R, N], as [R, 1].
+func interpolate(x *Node, positions []float64) *Node {
+	g := x.Graph()
+	k, next, frac := make([]int32, len(positions)), make([]int32, len(positions)), make([]float64, len(positions))
+	for r, p := range positions {
+		k[r] = int32(math.Floor(p))
+		next[r], frac[r] = k[r]+1, p-math.Floor(p)
+	}
+	column := func(v any, dtype dtypes.DType) *Node { return InsertAxes(ConstAsDType(g, dtype, v), -1) }
+	low := kthSmallest(x, column(k, dtypes.Int32))
+	// The next value up is low again where it occurs often enough, else the smallest value above it.
+	atMost := reduceRow(ConvertDType(LessOrEqual(x, low), dtypes.Int32), ReduceSum)
+	above := reduceRow(Where(GreaterThan(x, low), x, Infinity(g, x.DType(), 1)), ReduceMin)
+	high := Where(GreaterThan(atMost, column(next, dtypes.Int32)), low, above)
+	share := column(frac, x.DType())
+	// At a whole position there may be no value above: the infinity must not be multiplied by 0.
+	return Where(GreaterThan(share, ZerosLike(share)), Add(low, Mul(Sub(high, low), share)), low)
+}
+
+// kthSmallest is the k-th (0-based) smallest value of each row of x [R, N], for k and result [R, 1].
+func kthSmallest(x, k *Node) *Node {
 	g, unsigned, bits := x.Graph(), dtypes.Uint32, 32
 	if x.DType() == dtypes.Float64 {
 		unsigned, bits = dtypes.Uint64, 64
@@ -72,7 +92,7 @@ func kthSmallest(x *Node, k int) *Node {
 	for bit := bits - 1; bit >= 0; bit-- {
 		candidate := Add(lo, one(bit))
 		below := reduceRow(ConvertDType(LessThan(keys, candidate), dtypes.Int32), ReduceSum)
-		lo = Where(LessOrEqual(below, Scalar(g, dtypes.Int32, k)), candidate, lo)
+		lo = Where(LessOrEqual(below, k), candidate, lo)
 	}
 	return Bitcast(fromOrderedBits(lo, one(bits-1)), x.DType())
 }
