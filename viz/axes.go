@@ -9,6 +9,7 @@ import (
 // axes is a framed area of a page with a scale on each side.
 type axes struct {
 	p    *page
+	room image.Rectangle // for the box with its scales
 	box  image.Rectangle
 	x, y axis
 }
@@ -18,7 +19,7 @@ const tickLength = 6
 // newAxes lays scales out inside room. bottomRoom, when positive, replaces the
 // height of the tick labels under the box, for charts that write their own.
 func newAxes(p *page, room image.Rectangle, x, y axis, bottomRoom int) *axes {
-	a := &axes{p: p, x: x, y: y}
+	a := &axes{p: p, room: room, x: x, y: y}
 	below := bottomRoom
 	if below == 0 {
 		below = tickLength + 4 + int(capHeight(tickFont)) + 4
@@ -50,13 +51,14 @@ func newAxes(p *page, room image.Rectangle, x, y axis, bottomRoom int) *axes {
 	return a
 }
 
-// X and Y give the pixel position of a value.
+// X and Y give the pixel position of a value. Far outside the axes it is kept
+// within ten thousand times their length, where clipping is still exact.
 func (a *axes) X(v float64) float64 {
-	return float64(a.box.Min.X) + a.x.norm(v)*float64(a.box.Dx())
+	return float64(a.box.Min.X) + min(max(a.x.norm(v), -1e4), 1e4)*float64(a.box.Dx())
 }
 
 func (a *axes) Y(v float64) float64 {
-	return float64(a.box.Max.Y) - a.y.norm(v)*float64(a.box.Dy())
+	return float64(a.box.Max.Y) - min(max(a.y.norm(v), -1e4), 1e4)*float64(a.box.Dy())
 }
 
 // at is the pixel of a point.
@@ -118,13 +120,13 @@ func (a *axes) drawFrame() {
 		p.text(tickFont, softInk, float64(b.Min.X-tickLength-4), float64(y)+0.5, right, center, t.label)
 	}
 	if a.x.label != "" {
-		s := truncate(labelFont, a.x.label, float64(p.w-2*outer))
-		x := keepInside(float64(b.Min.X+b.Max.X)/2, textWidth(labelFont, s), outer, float64(p.w-outer))
-		p.text(labelFont, ink, x, float64(p.h-outer)-0.3*capHeight(labelFont), center, bottom, s)
+		s := truncate(labelFont, a.x.label, float64(a.room.Dx()))
+		x := keepInside(float64(b.Min.X+b.Max.X)/2, textWidth(labelFont, s), float64(a.room.Min.X), float64(a.room.Max.X))
+		p.text(labelFont, ink, x, float64(a.room.Max.Y)-0.3*capHeight(labelFont), center, bottom, s)
 	}
 	if a.y.label != "" {
-		s := truncate(labelFont, a.y.label, float64(b.Max.Y+outer))
-		y := keepInside(float64(b.Min.Y+b.Max.Y)/2, textWidth(labelFont, s), outer, float64(p.h-outer))
+		s := truncate(labelFont, a.y.label, float64(a.room.Dy()))
+		y := keepInside(float64(b.Min.Y+b.Max.Y)/2, textWidth(labelFont, s), float64(a.room.Min.Y), float64(a.room.Max.Y))
 		p.rotated(labelFont, ink, outer, y, center, top, quarterTurn, s)
 	}
 }

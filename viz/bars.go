@@ -25,8 +25,8 @@ type BarsOptions struct {
 }
 
 // Bars draws groups of bars, one bar a series in each group, with their values
-// above them (turned when they are too wide, left out when bars are narrower
-// than the text is high).
+// above them (turned when they are too wide, left out when bars are too narrow
+// even for that).
 func Bars(opt BarsOptions, groups []string, series ...BarSeries) (*Figure, error) {
 	if err := checkBars(groups, series); err != nil {
 		return nil, fmt.Errorf("viz: bars: %w", err)
@@ -122,9 +122,6 @@ func (b *barChart) draw() (*Figure, error) {
 	return p.figure(), nil
 }
 
-// slant of long names under an axis.
-const slant = 35 * math.Pi / 180
-
 // axisRoom is about what scale and label take at the left.
 const axisRoom = 85
 
@@ -144,7 +141,7 @@ func (b *barChart) layout(room image.Rectangle) (axis, error) {
 		}
 	}
 	b.turned = widest+2 > float64(b.bar) && len(b.series) > 1 || widest > b.slot
-	b.labels = !b.opt.NoValues && (!b.turned || float64(b.bar) >= capHeight(smallFont))
+	b.labels = !b.opt.NoValues && (!b.turned || float64(b.bar) >= capHeight(smallFont)+4)
 
 	y, err := newAxis(b.opt.YLabel, lo, hi, b.opt.YRange, false)
 	if err != nil || b.opt.YRange != [2]float64{} {
@@ -199,24 +196,6 @@ func (b *barChart) value(v float64) string {
 	return autoFormat(v, max(hi, -lo))
 }
 
-// autoFormat writes v with a precision that suits the largest magnitude shown.
-func autoFormat(v, largest float64) string {
-	switch {
-	case v == 0:
-		return "0"
-	case largest >= 1e6 || largest < 1e-3:
-		return tidyExp(fmt.Sprintf("%.1e", v))
-	case largest >= 1000:
-		return fmt.Sprintf("%.0f", v)
-	case largest >= 10:
-		return fmt.Sprintf("%.1f", v)
-	case largest >= 0.1:
-		return fmt.Sprintf("%.2f", v)
-	default:
-		return fmt.Sprintf("%.4f", v)
-	}
-}
-
 // groupNames wraps the names to their slots, or slants them all.
 func (b *barChart) groupNames() (names []string, room int) {
 	names = make([]string, len(b.groups))
@@ -239,11 +218,6 @@ func (b *barChart) groupNames() (names []string, room int) {
 		longest = max(longest, textWidth(tickFont, names[i]))
 	}
 	return names, tickLength + 8 + int(longest*math.Sin(slant)+capHeight(tickFont)*math.Cos(slant))
-}
-
-// slantedName shortens a name that will end at x to stay on the page.
-func slantedName(s string, x float64) string {
-	return truncate(tickFont, clean(s), min(220, (x-outer/2)/math.Cos(slant)))
 }
 
 // middle is the pixel column of a group's centre.

@@ -35,8 +35,8 @@ func (m colorMap) at(t float64) color.RGBA {
 
 const barWidth = 20
 
-// colorBar draws the scale of a map, largest value at the top, with about n
-// labels, and returns nothing: its width is colorBarRoom.
+// colorBar draws the scale of a map, largest value at the top, in box; ticks and
+// label stand to the right of it and take colorBarRoom with it.
 func colorBar(p *page, box image.Rectangle, m colorMap, scale axis, label string) {
 	for y := box.Min.Y; y < box.Max.Y; y++ {
 		t := (float64(box.Max.Y-y) - 0.5) / float64(box.Dy())

@@ -93,13 +93,13 @@ var samples = []struct {
 			RowTitles: []string{"first", "a second row"}, ColTitles: []string{"natural", "AT", "TRADES", "CURE"}}, m)
 	}},
 	{"advtriples", func() (*Figure, error) {
-		clean, adv, err := testTriples(4, 8.0/255)
+		clean, adv, err := testTriples(3, 8.0/255)
 		if err != nil {
 			return nil, err
 		}
-		return AdvTriples(AdvTriplesOptions{Title: "PGD-20, eps = 8/255", Eps: 8.0 / 255, Cols: 3, Scale: 2,
-			CleanLabels: []string{"cat", "dog", "ship", "truck"}, AdvLabels: []string{"frog", "dog", "plane", "truck"},
-			Fooled: []bool{true, false, true, false}}, clean, adv)
+		return AdvTriples(AdvTriplesOptions{Title: "PGD-20, eps = 8/255", Eps: 8.0 / 255, Cols: 2, Scale: 2,
+			CleanLabels: []string{"cat", "dog", "ship"}, AdvLabels: []string{"frog", "dog", "plane"},
+			Fooled: []bool{true, false, true}}, clean, adv)
 	}},
 	{"histogram", func() (*Figure, error) {
 		r := rand.New(rand.NewPCG(3, 4))

@@ -197,7 +197,7 @@ func TestCurvesBandHeight(t *testing.T) {
 	m := must(t)(Curves(CurvesOptions{}, Series{X: x, Y: y, Std: std}))
 	band := withAlpha(Palette[0], 0.22)
 	over := color.RGBA{band.R + 199, band.G + 199, band.B + 199, 255} // 199 = 0.78 of white
-	height := map[int]int{} // extent of the band by column
+	height := map[int]int{}                                           // extent of the band by column
 	for x := range m.Rect.Dx() {
 		lo, hi := math.MaxInt, 0
 		for y := range m.Rect.Dy() {
@@ -274,5 +274,39 @@ func TestDecimateKeepsTheEnvelope(t *testing.T) {
 	back[25000][0] = 3 // a line that runs backwards stays whole
 	if got := decimate(back); len(got) != len(back) {
 		t.Errorf("a line that runs backwards was thinned to %d of %d points", len(got), len(back))
+	}
+}
+
+func TestNothingLeavesTheAxes(t *testing.T) {
+	m := must(t)(Curves(CurvesOptions{XRange: [2]float64{0, 1}, YRange: [2]float64{0, 1}, XLabel: "x"},
+		Series{X: []float64{-1e200, 0.5, 0.6, 1e200}, Y: []float64{0.5, -1e299, 1e299, 0.5}, Std: []float64{0, 1e298, 1e298, 0}}))
+	axis := 0 // row of the line under the axes: the longest grey one
+	longest := 0
+	for y := range m.Rect.Dy() {
+		n := 0
+		for x := range m.Rect.Dx() {
+			if m.RGBAAt(x, y) == frameGrey {
+				n++
+			}
+		}
+		if n > longest {
+			axis, longest = y, n
+		}
+	}
+	inside := 0
+	for y := range m.Rect.Dy() {
+		for x := range m.Rect.Dx() {
+			c := m.RGBAAt(x, y)
+			blue := int(c.B)-int(c.R) > 30
+			if blue && y > axis+1 {
+				t.Fatalf("curve at (%d, %d), below the axis in row %d", x, y, axis)
+			}
+			if blue {
+				inside++
+			}
+		}
+	}
+	if inside < 100 {
+		t.Errorf("%d coloured pixels: want the steep line through the axes", inside)
 	}
 }

@@ -1,8 +1,8 @@
 package viz
 
 import (
+	"fmt"
 	"math"
-	"strconv"
 	"strings"
 	"unicode"
 
@@ -97,5 +97,28 @@ func blockHeight(f font.Font, n int) int {
 // overflow, so such values count as infinite.
 func usable(v float64) bool { return math.Abs(v) <= 1e300 } // false for NaN
 
-// short writes v with four significant digits, as in legends and notes.
-func short(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
+// autoFormat writes v with a precision that suits the largest magnitude shown.
+func autoFormat(v, largest float64) string {
+	switch {
+	case v == 0:
+		return "0"
+	case largest >= 1e6 || largest < 1e-3:
+		return tidyExp(fmt.Sprintf("%.1e", v))
+	case largest >= 1000:
+		return fmt.Sprintf("%.0f", v)
+	case largest >= 10:
+		return fmt.Sprintf("%.1f", v)
+	case largest >= 0.1:
+		return fmt.Sprintf("%.2f", v)
+	default:
+		return fmt.Sprintf("%.4f", v)
+	}
+}
+
+// slant of long names under an axis.
+const slant = 35 * math.Pi / 180
+
+// slantedName shortens a name that will end at x to stay on the page.
+func slantedName(s string, x float64) string {
+	return truncate(tickFont, clean(s), min(220, (x-outer/2)/math.Cos(slant)))
+}

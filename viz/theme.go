@@ -91,7 +91,7 @@ func withAlpha(c color.RGBA, a float64) color.RGBA {
 	return color.RGBA{mul(c.R), mul(c.G), mul(c.B), mul(0xFF)}
 }
 
-// luminance is the relative luminance of WCAG 2 with a plain 2.2 gamma left out:
+// luminance weighs the channels as Rec. 709 does, without undoing the gamma:
 // enough to choose between black and white text.
 func luminance(c color.RGBA) float64 {
 	return (0.2126*float64(c.R) + 0.7152*float64(c.G) + 0.0722*float64(c.B)) / 255
