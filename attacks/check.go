@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// check names the first thing about the input of Evaluate that is wrong.
-func check(model Model, images []uint8, labels []int32, list []Attack, opt Options) error {
+// checkModel names the first thing about a model that is wrong.
+func checkModel(model Model) error {
 	switch {
 	case model.Backend == nil:
 		return fmt.Errorf("attacks: the model has no backend")
@@ -16,6 +16,13 @@ func check(model Model, images []uint8, labels []int32, list []Attack, opt Optio
 		return fmt.Errorf("attacks: the model has %d classes, want at least 2", model.Classes)
 	case slices.Min(model.Image[:]) < 1:
 		return fmt.Errorf("attacks: images of height, width, channels %v, want at least 1 each", model.Image)
+	}
+	return nil
+}
+
+// checkRequest names the first thing that is wrong about what an evaluation is asked to do.
+func checkRequest(model Model, images []uint8, labels []int32, list []Attack, opt Options) error {
+	switch {
 	case len(labels) == 0:
 		return fmt.Errorf("attacks: no images to evaluate")
 	case len(images) != len(labels)*model.pixels():

@@ -17,5 +17,15 @@
 //		adv = p.Step(x, adv, func(adv *Node) *Node { return attacks.KL(natural, net(adv)) })
 //	}
 //
+// # Evaluation
+//
+// Evaluate runs a list of attacks against a Model and returns a Report: per-image verdicts, robust accuracies, losses,
+// passes and warnings. Preset names attacks as papers do (pgd20, cw20, ...); Attack.With applies explicit settings. A
+// verdict counts only after a fresh pass over exactly the image returned, within norm and box. Evaluator does the same
+// for a model whose weights change, as in training.
+//
+// A robust accuracy is an upper bound: what these attacks failed to break, a stronger one may. Compare numbers only for
+// equal budgets, and read the warnings: zero gradients and NaN values are how a model hides from attacks.
+//
 // Graph functions panic on misuse, as gomlx does; everything else returns errors.
 package attacks

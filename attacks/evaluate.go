@@ -43,33 +43,21 @@ type Progress struct {
 //
 // The error names the first invalid input, or what failed in the backend; if ctx ends, it wraps ctx.Err().
 func Evaluate(ctx context.Context, model Model, images []uint8, labels []int32, list []Attack, opt Options) (*Report, error) {
-	if err := check(model, images, labels, list, opt); err != nil {
+	if err := checkModel(model); err != nil {
+		return nil, err
+	}
+	if err := checkRequest(model, images, labels, list, opt); err != nil {
 		return nil, err
 	}
 	if opt.Batch == 0 {
 		opt.Batch = DefaultBatch
 	}
-	if opt.Progress == nil {
-		opt.Progress = func(Progress) {}
-	}
-	e, err := newEngine(model, min(opt.Batch, len(labels)))
-	defer e.finalize()
+	ev, err := NewEvaluator(model, min(opt.Batch, len(labels)))
 	if err != nil {
-		return nil, fmt.Errorf("attacks: %w", err)
+		return nil, err
 	}
-	v := &evaluation{engine: e, images: images, labels: labels, opt: opt}
-	if err := v.measureClean(ctx); err != nil {
-		return nil, fmt.Errorf("attacks: clean images: %w", err)
-	}
-	for _, a := range list {
-		if a.Method == nil {
-			continue
-		}
-		if err := v.run(ctx, a); err != nil {
-			return nil, fmt.Errorf("attacks: %s: %w", a.Name, err)
-		}
-	}
-	return v.report(list), nil
+	defer ev.Close()
+	return ev.Evaluate(ctx, nil, images, labels, list, opt)
 }
 
 // evaluation is the state of Evaluate.

@@ -236,6 +236,52 @@ func TestCounts(t *testing.T) {
 	}
 }
 
+// TestEvaluatorTakesOtherWeights checks that programs compiled once give what a fresh evaluation of those weights gives.
+func TestEvaluatorTakesOtherWeights(t *testing.T) {
+	model, images, labels := perceptron(goBackend(t), 20)
+	second, err := model.Weights[1].LocalClone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tensors.MustMutableFlatData(second, func(flat []float32) { slices.Reverse(flat) })
+	other := []*tensors.Tensor{model.Weights[0], second}
+	changed := model
+	changed.Weights = other
+
+	ev, err := NewEvaluator(model, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ev.Close()
+	list := curvedAttacks(3)
+	for name, tc := range map[string]struct {
+		weights []*tensors.Tensor
+		want    *Report
+	}{
+		"own":     {model.Weights, evaluate(t, model, images, labels, list, Options{Batch: 7})},
+		"another": {other, evaluate(t, changed, images, labels, list, Options{Batch: 7})},
+	} {
+		got, err := ev.Evaluate(t.Context(), tc.weights, images, labels, list, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, r := range got.Attacks {
+			w := tc.want.Attacks[k]
+			if !slices.Equal(r.RobustFlags, w.RobustFlags) || !slices.Equal(r.Losses, w.Losses) || r.Forwards != w.Forwards {
+				t.Errorf("%s weights: %s: %+v, want %+v", name, r.Name, r, w)
+			}
+		}
+	}
+	for name, weights := range map[string][]*tensors.Tensor{"one": other[:1], "misshapen": {other[1], other[0]}} {
+		if _, err := ev.Evaluate(t.Context(), weights, images, labels, list, Options{}); err == nil {
+			t.Errorf("%s weights accepted", name)
+		}
+	}
+	if _, err := NewEvaluator(model, 0); err == nil {
+		t.Error("batch size 0 accepted")
+	}
+}
+
 func TestProgress(t *testing.T) {
 	model, images, labels := perceptron(goBackend(t), 20)
 	var calls []Progress
