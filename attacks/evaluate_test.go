@@ -282,6 +282,16 @@ func TestEvaluatorTakesOtherWeights(t *testing.T) {
 	}
 }
 
+// TestZeroGradientOfABrokenImageIsNoAlarm: with kappa 0 the hinge is flat where the image is broken already.
+func TestZeroGradientOfABrokenImageIsNoAlarm(t *testing.T) {
+	model, images, labels := perceptron(goBackend(t), 20)
+	p := PGD{Ball: Ball{Linf, .1}, Steps: 8, StepSize: .02, Loss: "cw"}
+	report := evaluate(t, model, images, labels, []Attack{{Name: "cw", Method: p}}, Options{})
+	if r := report.Attacks[0]; r.ZeroGrad != 0 || r.RobustAccuracy > .5 || len(report.Warnings) != 0 {
+		t.Errorf("zero gradients %d, robust accuracy %g, warnings %q", r.ZeroGrad, r.RobustAccuracy, report.Warnings)
+	}
+}
+
 func TestProgress(t *testing.T) {
 	model, images, labels := perceptron(goBackend(t), 20)
 	var calls []Progress
@@ -392,6 +402,51 @@ func TestImagesOutsideTheBallDoNotCount(t *testing.T) {
 	}
 	if !slices.Equal(report.Attacks[0].Adv, floats(images)) {
 		t.Error("images outside the ball were returned")
+	}
+}
+
+// script returns given one-pixel images, one a run.
+type script struct {
+	PGD
+	runsOf *[]float32
+}
+
+func (s script) attack(_ context.Context, e *engine, b *batch) error {
+	b.adv = make([]float32, e.size)
+	for row := range b.adv {
+		b.adv[row] = (*s.runsOf)[0]
+	}
+	*s.runsOf = (*s.runsOf)[1:]
+	return nil
+}
+
+// TestWorstRunCounts returns a right image of high loss, a wrong one of lower loss, and (never asked for) a third.
+func TestWorstRunCounts(t *testing.T) {
+	model := Model{
+		Backend: goBackend(t), Classes: 3, Image: [3]int{1, 1, 1},
+		Logits: func(_ []*Node, x *Node) *Node { // x .5: (.34, .33, .33); .6: (.45, .55, 0) in probabilities; else sure
+			x = Reshape(x, -1, 1)
+			choose := func(at, half, more float64) *Node {
+				is := func(v float64) *Node { return LessThan(Abs(AddScalar(x, -v)), MulScalar(OnesLike(x), 1e-3)) }
+				value := func(v float64) *Node { return MulScalar(OnesLike(x), v) }
+				return Where(is(.5), value(half), Where(is(.6), value(more), value(at)))
+			}
+			return Concatenate([]*Node{choose(9, math.Log(.34), math.Log(.45)), choose(0, math.Log(.33), math.Log(.55)), choose(0, math.Log(.33), -30)}, -1)
+		},
+	}
+	ball := Ball{Linf, .5}
+	for _, tc := range []struct {
+		runs []float32
+		want float32
+		rest int
+	}{{[]float32{.5, .6, .55}, .6, 1}, {[]float32{.55, .5, .55}, .5, 0}} {
+		runs := tc.runs
+		method := script{PGD{Ball: ball, Steps: 1, StepSize: .1, Loss: "ce", Restarts: 3}, &runs}
+		report := evaluate(t, model, []uint8{128}, []int32{0}, []Attack{{Name: "script", Method: method}}, Options{KeepAdv: true})
+		r := report.Attacks[0]
+		if r.Adv[0] != tc.want || r.RobustFlags[0] != (tc.want == .5) || len(runs) != tc.rest || r.Forwards != int64(3-tc.rest) {
+			t.Errorf("runs %v: returned %v, robust %v, %d runs left, %d forwards", tc.runs, r.Adv, r.RobustFlags, len(runs), r.Forwards)
+		}
 	}
 }
 

@@ -185,6 +185,31 @@ func checkGradient(t *testing.T, what string, f func() float64, at, got []float6
 	}
 }
 
+// TestObjective checks which loss each name stands for, and that the attack does not move the clean logits.
+func TestObjective(t *testing.T) {
+	backend := goBackend(t)
+	rng := rand.New(rand.NewPCG(21, 22))
+	adv, natural, labels := randomLogits(rng, 4, 5, 2), randomLogits(rng, 4, 5, 2), []int32{0, 1, 2, 3}
+	want := map[string]func(adv, natural []float64, y int) float64{"ce": lossCases[0].want, "cw": lossCases[4].want, "dlr": lossCases[6].want}
+	want["kl"] = func(adv, natural []float64, y int) float64 { return lossCases[2].want(natural, adv, y) }
+	for _, name := range lossNames {
+		out := eval(t, backend, func(in []*Node) []*Node {
+			losses := PGD{Loss: name, Kappa: 50}.Objective(in[0], in[1], in[2])
+			return []*Node{losses, Gradient(ReduceAllSum(losses), in[2])[0]}
+		}, adv, labels, natural)
+		for i, got := range out[0].Value().([]float64) {
+			if w := want[name](adv[i], natural[i], int(labels[i])); !near(got, w, 1e-12) {
+				t.Errorf("%s: image %d: %g, want %g", name, i, got, w)
+			}
+		}
+		for i, row := range out[1].Value().([][]float64) {
+			if !slices.Equal(row, make([]float64, 5)) {
+				t.Errorf("%s: image %d: gradient %v reaches the clean logits", name, i, row)
+			}
+		}
+	}
+}
+
 // TestExtremeLogits feeds what a diverging or over-confident network produces, in float32.
 func TestExtremeLogits(t *testing.T) {
 	backend := goBackend(t)

@@ -100,7 +100,7 @@ func (p PGD) Objective(logits, y, natural *Node) *Node {
 // Begin is the first iterate: x plus the noise that Noise drew, clipped as Start says.
 func (p PGD) Begin(x, noise *Node) *Node {
 	switch {
-	case p.Start == None || p.Ball.Eps == 0:
+	case p.Start == None:
 		return x
 	case p.Start == Uniform:
 		return StopGradient(ClipScalar(Add(x, noise), 0, 1))

@@ -65,7 +65,7 @@ func (p PGD) attack(ctx context.Context, e *engine, b *batch) error {
 // begin is the start of every row, Begin on the host; padding starts at its clean image.
 func (p PGD) begin(b *batch, pixels int) []float32 {
 	adv := append([]float32(nil), b.x...)
-	if p.Start == None || p.Ball.Eps == 0 {
+	if p.Start == None {
 		return adv
 	}
 	noise := make([]float32, pixels)
