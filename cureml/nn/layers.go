@@ -6,7 +6,9 @@ import (
 	"github.com/gomlx/compute/dtypes"
 )
 
-// conv is a k x k convolution without bias, PyTorch's padding k/2 at any stride: x [B, H, W, in] -> [B, H/s, W/s, out].
+// conv is a k x k convolution without bias: x [B, H, W, in] -> [B, H/s, W/s, out]. It pads with k/2 zeros on every side
+// at any stride, as PyTorch's networks do, or in a network with p.same as TensorFlow's SAME does for images of even size:
+// k-s zeros in all, the odd one at the right and bottom.
 func (p *pass) conv(x *Node, name string, out, k, stride int) *Node {
 	return p.convolve(x, p.kernel(x, name, out, k), stride)
 }
@@ -22,7 +24,12 @@ func (p *pass) convolve(x, w *Node, stride int) *Node {
 		x, w = ConvertDType(x, c), ConvertDType(w, c)
 	}
 	k := w.Shape().Dim(0)
-	y := Convolve(x, w).Strides(stride).PaddingPerDim([][2]int{{k / 2, k / 2}, {k / 2, k / 2}}).Done()
+	pad := [2]int{k / 2, k / 2}
+	if p.same {
+		all := max(k-stride, 0)
+		pad = [2]int{all / 2, all - all/2}
+	}
+	y := Convolve(x, w).Strides(stride).PaddingPerDim([][2]int{pad, pad}).Done()
 	return ConvertDType(y, dtype)
 }
 
@@ -52,8 +59,12 @@ func (p *pass) pool(x *Node) *Node {
 	return x
 }
 
-// relu is max(x, 0), the form whose gradient XLA runs fastest.
-func relu(x *Node) *Node { return MaxScalar(x, 0) }
+// relu is max(0, x). The constant comes first because gomlx gives the gradient of a tie to the first: it is 0 at 0, as
+// PyTorch's.
+func relu(x *Node) *Node { return Max(ScalarZero(x.Graph(), x.DType()), x) }
+
+// silu is x·sigmoid(x), also called swish.
+func silu(x *Node) *Node { return Mul(x, Sigmoid(x)) }
 
 // wide reshapes a per-channel vector [C] to [1, ..., 1, C].
 func wide(v *Node, rank int) *Node { return ExpandLeftToRank(v, rank) }

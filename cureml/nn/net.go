@@ -31,8 +31,8 @@ type Net struct {
 	// Vars holds every tensor by name. A pass in mode [Train] replaces the running statistics here, so that after the
 	// last pass they are the new ones, to be returned from the graph.
 	Vars map[string]*Node
-	// Tap, if set, sees the output of the stem ("stem"), of every block ("layer1.0", "block1.layer.0"), of the pooling
-	// ("pooled") and the logits ("logits").
+	// Tap, if set, sees the output of the stem ("stem"), of every block under its PyTorch name ("layer1.0",
+	// "block1.layer.0", "layer.0.block.0", "layer_0.0"), of the pooling ("pooled") and the logits ("logits").
 	Tap func(name string, x *Node)
 	// Compute is the type of the convolutions' arithmetic; batch norm, weights and logits stay as they are. The zero
 	// value means no conversion.
@@ -54,8 +54,8 @@ func (n *Net) Forward(mode Mode, x *Node) *Node {
 		n.Tracked++
 	}
 	p := &pass{net: n, mode: mode}
-	if len(n.Arch.Mean) == 3 {
-		x = Div(Sub(x, p.channels(n.Arch.Mean, x)), p.channels(n.Arch.Std, x))
+	if mean, std := n.Arch.normalisation(); mean != nil {
+		x = Div(Sub(x, p.channels(mean, x)), p.channels(std, x))
 	}
 	logits := plan(p, x)
 	p.tap("logits", logits)
@@ -66,6 +66,7 @@ func (n *Net) Forward(mode Mode, x *Node) *Node {
 type pass struct {
 	net     *Net
 	mode    Mode
+	same    bool // convolutions pad as TensorFlow's SAME
 	declare func(t Tensor) *Node
 }
 

@@ -25,16 +25,20 @@ func resnet(b block, depths ...int) func(p *pass, x *Node) *Node {
 func (p *pass) stages(x *Node, b block, depths []int) *Node {
 	for stage, depth := range depths {
 		for i := range depth {
-			stride := 1
-			if stage > 0 && i == 0 {
-				stride = 2
-			}
 			name := fmt.Sprintf("layer%d.%d", stage+1, i)
-			x = b(p, x, name, p.net.Arch.Width<<stage, stride)
+			x = b(p, x, name, p.net.Arch.Width<<stage, strideOf(stage, i))
 			p.tap(name, x)
 		}
 	}
 	return x
+}
+
+// strideOf is 2 for the first block of every stage but the first.
+func strideOf(stage, i int) int {
+	if stage > 0 && i == 0 {
+		return 2
+	}
+	return 1
 }
 
 // basicBlock: relu(bn2(conv2(relu(bn1(conv1 x)))) + shortcut(x)).

@@ -1,8 +1,8 @@
 package nn
 
 import (
+	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	"cure/cureml/weights"
@@ -17,9 +17,22 @@ type State struct {
 	Tracked int64
 }
 
-// Dict is s as a PyTorch state dict: names, order and layouts of torch.nn, num_batches_tracked included.
+// archMeta is the metadata entry under which [State.Dict] notes the architecture. PyTorch ignores it; [Load] takes from
+// it what tensors cannot tell.
+const archMeta = "cure.arch"
+
+// Dict is s as a PyTorch state dict: names, order and layouts of torch.nn, num_batches_tracked included, and for the
+// -swish forms the buffers mean and std that RobustBench's classes register.
 func (s *State) Dict() *weights.Dict {
 	d := &weights.Dict{Meta: map[string]string{"format": "pt"}}
+	if note, err := json.Marshal(s.Arch); err == nil {
+		d.Meta[archMeta] = string(note)
+	}
+	if s.Arch.swish() {
+		mean, std := s.Arch.normalTensors()
+		d.Set("mean", mean)
+		d.Set("std", std)
+	}
 	for _, t := range s.Tensors {
 		shape, v := toTorch(t, s.Values[t.Name])
 		d.Set(t.Name, weights.Float32s(shape, v))
@@ -33,80 +46,22 @@ func (s *State) Dict() *weights.Dict {
 // Save writes s to path as safetensors, atomically.
 func (s *State) Save(path string) error { return weights.WriteSafetensors(path, s.Dict()) }
 
-// Load reads the tensors of a from d, whose names may still be wrapped in containers or prefixes. The width of a must
-// be the file's. Missing, extra and misshapen tensors are all listed in the error. A PreActResNet file without the final
-// norm loads as that older form.
-func Load(a Arch, d *weights.Dict) (*State, error) {
-	d = weights.Peel(d)
-	if _, ok := d.Get("bn.weight"); a.Name == "preactresnet18" && !ok {
-		a.NoFinalBN = true
-	}
-	list, err := a.Tensors()
-	if err != nil {
-		return nil, err
-	}
-	s := &State{Arch: a, Tensors: list, Values: make(map[string][]float32, len(list))}
-	var missing, misshapen []string
-	known := map[string]bool{}
-	for _, t := range list {
-		known[t.Name] = true
-		w, ok := d.Get(t.Name)
-		if !ok {
-			missing = append(missing, t.Name)
-			continue
+// faulty names the tensors that hold NaN or Inf, or variances below 0.
+func (s *State) faulty() (notFinite, negative []string) {
+	for _, t := range s.Tensors {
+		bad, below := false, false
+		for _, x := range s.Values[t.Name] {
+			bad = bad || x-x != 0
+			below = below || t.Kind == RunningVar && x < 0
 		}
-		if want, _ := toTorch(t, nil); !slices.Equal(want, w.Shape) {
-			misshapen = append(misshapen, fmt.Sprintf("%s %v, want %v", t.Name, w.Shape, want))
-			continue
+		if bad {
+			notFinite = append(notFinite, t.Name)
 		}
-		v, err := w.Float32()
-		if err != nil {
-			return nil, fmt.Errorf("nn: tensor %s: %w", t.Name, err)
-		}
-		s.Values[t.Name] = fromTorch(t, v)
-	}
-	var extra []string
-	for _, name := range d.Names {
-		if known[name] || strings.HasPrefix(name, "sub_block1.") {
-			continue // sub_block1 is an unused copy in the official TRADES files
-		}
-		if strings.HasSuffix(name, ".num_batches_tracked") {
-			if v, err := d.Tensors[name].Int64(); err == nil && len(v) == 1 {
-				s.Tracked = v[0]
-			}
-			continue
-		}
-		extra = append(extra, name)
-	}
-	var faults []string
-	for _, f := range []struct {
-		what  string
-		names []string
-	}{{"missing", missing}, {"of another shape", misshapen}, {"not part of the network", extra}} {
-		if len(f.names) > 0 {
-			faults = append(faults, fmt.Sprintf("%d %s (%s)", len(f.names), f.what, strings.Join(f.names, ", ")))
+		if below {
+			negative = append(negative, t.Name)
 		}
 	}
-	if faults != nil {
-		return nil, fmt.Errorf("nn: the file does not hold a %s with %d classes: tensors %s", a, a.Classes, strings.Join(faults, "; "))
-	}
-	return s, nil
-}
-
-// LoadFile reads a safetensors or PyTorch file. warnings names tensors that hold NaN or Inf.
-func LoadFile(a Arch, path string) (s *State, warnings []string, err error) {
-	d, err := weights.Read(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, name := range d.NonFinite() {
-		warnings = append(warnings, fmt.Sprintf("tensor %s of %s holds NaN or Inf", name, path))
-	}
-	s, err = Load(a, d)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w (file %s)", err, path)
-	}
-	return s, warnings, nil
+	return notFinite, negative
 }
 
 // toTorch returns PyTorch's shape of t and, for v not nil, its values in that layout.
@@ -151,4 +106,13 @@ func permute(v []float32, a, b, c int, place func(i, j, k int) int) []float32 {
 		}
 	}
 	return out
+}
+
+// list joins names for an error message, the first few of many.
+func list(names []string) string {
+	const most = 12
+	if len(names) > most+1 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
 }

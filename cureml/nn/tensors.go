@@ -50,10 +50,19 @@ var goBackend = sync.OnceValues(func() (compute.Backend, error) { return compute
 
 // Tensors lists the tensors of a in the order of PyTorch's state dict. The list is read off the forward function
 // itself, so there is no second description that could drift.
-func (a Arch) Tensors() (list []Tensor, err error) {
+func (a Arch) Tensors() ([]Tensor, error) {
 	if err := a.Validate(); err != nil {
 		return nil, err
 	}
+	plan, err := a.plan()
+	if err != nil {
+		return nil, err
+	}
+	return declared(a, plan, 2, 32, 32, 3)
+}
+
+// declared lists the tensors that plan asks for on an input of the given shape.
+func declared(a Arch, plan func(p *pass, x *Node) *Node, input ...int) (list []Tensor, err error) {
 	backend, err := goBackend()
 	if err != nil {
 		return nil, fmt.Errorf("nn: the Go backend, which works out shapes: %w", err)
@@ -70,10 +79,6 @@ func (a Arch) Tensors() (list []Tensor, err error) {
 		list = append(list, t)
 		return Parameter(g, t.Name, shapes.Make(dtypes.Float32, t.Shape...))
 	}
-	plan, err := a.plan()
-	if err != nil {
-		return nil, err
-	}
-	plan(p, Parameter(g, "images", shapes.Make(dtypes.Float32, 2, 32, 32, 3)))
+	plan(p, Parameter(g, "images", shapes.Make(dtypes.Float32, input...)))
 	return list, nil
 }
