@@ -128,7 +128,12 @@ func (c choice) find() (Plugin, error) {
 	return find(c.platform)
 }
 
+// openGo runs operations one after another unless options say otherwise: the parallel scheduler of compute v0.1.6 can
+// wait forever on graphs as wide as CURE's update, which bisects many tensors at once.
 func openGo(options string) (compute.Backend, error) {
+	if options == "" {
+		options = "ops_sequential"
+	}
 	b, err := compute.NewWithConfig("go:" + options)
 	if err != nil {
 		return nil, fmt.Errorf("backend: pure Go: %w", err)

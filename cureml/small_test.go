@@ -1,0 +1,134 @@
+package cureml
+
+import (
+	"fmt"
+	"testing"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"cure/cureml/mltest"
+	"cure/cureml/nn"
+	"cure/cureml/optim"
+	"cure/data"
+	"cure/data/mini"
+)
+
+// smallConfig is a run of seconds on the Go backend: a ResNet-18 of width 2, 2 epochs of 3 steps.
+func smallConfig(method string) Config {
+	c := Defaults(method)
+	c.Arch = nn.Arch{Name: "resnet18", Width: 2, Classes: 10}
+	c.Epochs, c.Batch, c.Seed = 2, 8, 3
+	c.Schedule = optim.Schedule{Kind: "constant", Max: 0.05}
+	c.Attack.Steps, c.LogEvery, c.CheckpointEvery = 2, 2, 2
+	c.EvalEvery, c.EvalImages = 1, 4
+	c.Cure.EMARate = 0.5
+	return c
+}
+
+func smallSets(t testing.TB) Sets {
+	t.Helper()
+	train, err := mini.Train().Slice(0, 26)
+	if err != nil {
+		t.Fatal(err)
+	}
+	test, err := mini.Test().Slice(0, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Sets{Train: train, Test: test}
+}
+
+// batch64 is n images, their adversarial versions and labels as float64, for graphs on the Go backend.
+type batch64 struct{ x, adv, y *tensors.Tensor }
+
+func newBatch64(n int) batch64 {
+	set := mini.Test()
+	x, adv := make([]float64, n*3072), make([]float64, n*3072)
+	rng := data.Stream(1, "test")
+	for i := range x {
+		x[i] = float64(set.Images[i]) / 255
+		adv[i] = min(max(x[i]+0.1*(2*rng.Float64()-1), 0), 1)
+	}
+	return batch64{
+		tensors.FromFlatDataAndDimensions(x, n, 32, 32, 3), tensors.FromFlatDataAndDimensions(adv, n, 32, 32, 3),
+		tensors.FromFlatDataAndDimensions(append([]int32(nil), set.Labels[:n]...), n),
+	}
+}
+
+// net64 is a small network in float64: its tensors and their values, other random ones for each seed.
+type net64 struct {
+	list   []nn.Tensor
+	values []*tensors.Tensor
+}
+
+func newNet64(t testing.TB, seed uint64) net64 {
+	t.Helper()
+	s, err := nn.Init(nn.Arch{Name: "resnet18", Width: 2, Classes: 10}, seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := net64{list: s.Tensors}
+	rng := data.Stream(seed, "statistics")
+	for _, tensor := range s.Tensors {
+		v := make([]float64, tensor.Size())
+		for i, f := range s.Values[tensor.Name] {
+			v[i] = float64(f)
+			if tensor.Kind != nn.ConvWeight && tensor.Kind != nn.LinearWeight {
+				v[i] += 0.1 + 0.2*rng.Float64()
+			}
+		}
+		n.values = append(n.values, tensors.FromFlatDataAndDimensions(v, tensor.Shape...))
+	}
+	return n
+}
+
+// trainable are the names of the tensors with gradients.
+func (n net64) trainable() (names []string) {
+	for _, t := range n.list {
+		if t.Kind.Trainable() {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
+// onGraph runs fn on the Go backend with a student, a revision model and a batch in float64, and returns what fn returns.
+func onGraph(t testing.TB, student, revision net64, b batch64, fn func(u *Update) []*Node) [][]float64 {
+	t.Helper()
+	args := []any{b.x, b.adv, b.y}
+	for _, n := range []net64{student, revision} {
+		for _, v := range n.values {
+			args = append(args, v)
+		}
+	}
+	exec, err := NewExec(mltest.GoBackend(t), func(in []*Node) []*Node {
+		net := func(inputs []*Node) *nn.Net {
+			n := &nn.Net{Arch: nn.Arch{Name: "resnet18", Width: 2, Classes: 10}, Vars: map[string]*Node{}}
+			for i, t := range student.list {
+				n.Vars[t.Name] = inputs[i]
+			}
+			return n
+		}
+		u := &Update{X: in[0], Adv: in[1], Y: in[2], Names: student.trainable(), LR: ConstAs(in[0], 0.1)}
+		u.Student, u.Revision = net(in[3:3+len(student.list)]), net(in[3+len(student.list):])
+		return fn(u)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer exec.Finalize()
+	outputs, err := exec.Call(args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := make([][]float64, len(outputs))
+	for i, o := range outputs {
+		v, err := tensors.CopyFlatData[float64](o)
+		if err != nil {
+			t.Fatal(fmt.Errorf("output %d: %w", i, err))
+		}
+		values[i] = v
+	}
+	return values
+}
