@@ -1,39 +1,69 @@
 // Command cure trains, attacks and inspects robust image classifiers from the command line.
 //
 // Exit codes: 0 success, 1 failure, 2 wrong usage (nothing was written). `cure help COMMAND` has an example for each
-// command that runs as printed.
+// command that runs as printed. Results go to standard output, progress and messages to standard error, an error as one
+// line. With CURE_DEBUG=1 an internal error shows where it happened.
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
 )
 
-// usageError marks what the user typed wrong: exit code 2.
-type usageError struct{ error }
+func main() { os.Exit(run(os.Args[1:])) }
 
-func (e usageError) Unwrap() error { return e.error }
+// run executes one command line and returns the exit code.
+func run(args []string) (code int) {
+	// gomlx logs through klog, which writes to standard error unless told otherwise. What matters there comes back as an
+	// error too.
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
 
-func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := newRoot().ExecuteContext(ctx)
-	stop()
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+
+	out := &sticky{w: os.Stdout}
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(os.Stderr)
+	err := execute(ctx, root)
+	if err == nil && out.err != nil {
+		err = fmt.Errorf("standard output: %w", out.err)
+	}
 	if err == nil {
-		return
+		return 0
 	}
 	fmt.Fprintln(os.Stderr, "cure:", oneLine(err))
 	var usage usageError
 	if errors.As(err, &usage) {
-		os.Exit(2)
+		return 2
 	}
-	os.Exit(1)
+	return 1
+}
+
+// execute turns a panic, which only a defect can cause, into an error.
+func execute(ctx context.Context, root *cobra.Command) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if os.Getenv("CURE_DEBUG") != "" {
+				os.Stderr.Write(debug.Stack())
+			}
+			err = fmt.Errorf("internal error, CURE_DEBUG=1 shows where: %v", p)
+		}
+	}()
+	return root.ExecuteContext(ctx)
 }
 
 // newRoot is the command tree.
@@ -43,20 +73,48 @@ func newRoot() *cobra.Command {
 		Short:         "Adversarial-robustness research in Go: train, attack and dissect image classifiers",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          usageArgs(cobra.NoArgs),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		var names []string
+		for _, c := range root.Commands() {
+			if c.IsAvailableCommand() {
+				names = append(names, c.Name())
+			}
+		}
+		return usage("unknown command %q: accepted are %s", args[0], strings.Join(names, ", "))
+	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newTrain())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage("%w ('%s --help' lists the flags)", err, cmd.CommandPath())
+	})
+	root.AddCommand(newSetup(), newDoctor(), newData(), newTrain(), newEval(), newExport(), newBench(), newBenchWorker())
 	return root
 }
 
-// usageArgs makes a wrong number of arguments a usage error.
-func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return usageError{err}
+// usageError marks what the user typed wrong: exit code 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// noArgs refuses arguments that are not flags.
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("unexpected argument %q: this command takes flags only", args[0])
+	}
+	return nil
+}
+
+// oneArg wants exactly one argument, called what.
+func oneArg(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return usage("%d arguments: want one, %s", len(args), what)
 		}
 		return nil
 	}
@@ -64,6 +122,20 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 
 // oneLine keeps what a person needs of an error; stacks and wrapped repetitions stay out.
 func oneLine(err error) string {
-	first, _, _ := strings.Cut(err.Error(), "\n")
+	first, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
 	return first
+}
+
+// sticky remembers the first error of w, such as a full disk behind a redirected standard output.
+type sticky struct {
+	w   io.Writer
+	err error
+}
+
+func (s *sticky) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	if s.err == nil {
+		s.err = err
+	}
+	return n, err
 }

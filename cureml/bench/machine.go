@@ -1,0 +1,62 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"cure/cureml/backend"
+)
+
+// machine is the computer in one line: system, processor, cores, memory.
+func machine() string {
+	parts := []string{runtime.GOOS + "/" + runtime.GOARCH}
+	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		if model := field(string(text), "model name"); model != "" {
+			parts = append(parts, model)
+		}
+	}
+	parts = append(parts, fmt.Sprintf("%d cores", runtime.NumCPU()))
+	if text, err := os.ReadFile("/proc/meminfo"); err == nil {
+		var kilobytes float64
+		if _, err := fmt.Sscanf(field(string(text), "MemTotal"), "%f kB", &kilobytes); err == nil {
+			parts = append(parts, fmt.Sprintf("%.1f GiB", kilobytes/(1<<20)))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// field is the value of the first line "name : value" of a text from /proc.
+func field(text, name string) string {
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// versions are those of Go, of the libraries that compute, and the commit of this program where the build recorded it.
+func versions() map[string]string {
+	all := map[string]string{"go": runtime.Version()}
+	for _, v := range backend.Versions() {
+		if name, version, ok := strings.Cut(v, " "); ok {
+			all[name] = version
+		}
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		settings := map[string]string{}
+		for _, s := range info.Settings {
+			settings[s.Key] = s.Value
+		}
+		if commit := settings["vcs.revision"]; commit != "" {
+			all["cure"] = commit
+			if settings["vcs.modified"] == "true" {
+				all["cure"] += " modified"
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,135 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gomlx/compute"
+
+	"cure/cureml"
+	"cure/cureml/backend"
+)
+
+// reply is what a worker answers: first when it has opened its backend, then after every step.
+type reply struct {
+	Error   string `json:",omitempty"`
+	Backend string `json:",omitempty"` // the first reply only
+	Devices string `json:",omitempty"` // the first reply only
+	Seconds float64
+	Peak    int64 // bytes
+}
+
+// Work is the program of a worker. It reads a Job from commands, one line of JSON, and then runs one step for every
+// further line, until the end of commands; each line is answered by one of JSON. The first step compiles, and its time
+// includes putting the weights on the device.
+//
+// Errors go to the other side as well as being returned.
+func Work(commands io.Reader, replies io.Writer) error {
+	in, out := json.NewDecoder(commands), json.NewEncoder(replies)
+	err := work(in, out)
+	if err != nil {
+		if sendErr := out.Encode(reply{Error: oneLine(err)}); sendErr != nil {
+			return fmt.Errorf("bench: worker: %w", sendErr)
+		}
+	}
+	return err
+}
+
+func work(in *json.Decoder, out *json.Encoder) error {
+	var job Job
+	if err := in.Decode(&job); err != nil {
+		return fmt.Errorf("bench: worker: no job: %w", err)
+	}
+	cfg, err := job.config()
+	if err != nil {
+		return err
+	}
+	b, err := backend.Open(backend.Options{Name: job.Backend, Deterministic: true})
+	if err != nil {
+		return err
+	}
+	if err := out.Encode(reply{Backend: b.Description(), Devices: devices(b)}); err != nil {
+		return err
+	}
+	set := images(4 * job.Batch)
+	var stepper *cureml.Stepper
+	for {
+		var turn struct{}
+		if err := in.Decode(&turn); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("bench: worker: %w", err)
+		}
+		clock := time.Now()
+		if stepper == nil {
+			if stepper, err = cureml.NewStepper(b, cfg, set); err != nil {
+				return err
+			}
+			defer stepper.Free()
+		}
+		if _, err := stepper.Step(); err != nil {
+			return err
+		}
+		if err := out.Encode(reply{Seconds: time.Since(clock).Seconds(), Peak: peakMemory(b)}); err != nil {
+			return err
+		}
+	}
+}
+
+// devices describes the accelerators of b; the processor is described elsewhere.
+func devices(b compute.Backend) string {
+	if !onGPU(b) {
+		return ""
+	}
+	var list []string
+	for i := range b.NumDevices() {
+		list = append(list, b.DeviceDescription(compute.DeviceNum(i)))
+	}
+	return strings.Join(list, ", ")
+}
+
+// onGPU goes by how PJRT describes the first device, which begins with cpu or, on the host's processors, Host.
+func onGPU(b compute.Backend) bool {
+	if b.Name() != "xla" || b.NumDevices() == 0 {
+		return false
+	}
+	text := strings.ToLower(b.DeviceDescription(0))
+	return strings.Contains(text, "cuda") || strings.Contains(text, "gpu")
+}
+
+// peakMemory is the largest resident size that this process had so far (VmHWM of Linux), in bytes. It is 0 where that is
+// not known, and on a GPU, whose memory go-xla does not report.
+func peakMemory(b compute.Backend) int64 {
+	if onGPU(b) {
+		return 0
+	}
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	return parsePeak(string(status))
+}
+
+// parsePeak finds the line "VmHWM:   123 kB".
+func parsePeak(status string) int64 {
+	_, rest, _ := strings.Cut(status, "\nVmHWM:")
+	fields := strings.Fields(rest)
+	if len(fields) < 2 || fields[1] != "kB" {
+		return 0
+	}
+	kilobytes, err := strconv.ParseInt(fields[0], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return kilobytes << 10
+}
+
+func oneLine(err error) string {
+	first, _, _ := strings.Cut(err.Error(), "\n")
+	return first
+}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/gomlx/compute"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"cure/attacks"
+	"cure/cureml"
+	"cure/cureml/nn"
+	"cure/data"
+)
+
+// evalFlags are the flags of `cure eval`; those that were not typed leave the presets of the attacks alone.
+type evalFlags struct {
+	network             networkFlags
+	data, split         string
+	records             string
+	attack              string
+	norm, eps, stepSize string
+	steps, restarts     int
+	start, loss         string
+	best                bool
+	seed                int64
+	batch               int
+	json, backend       string
+}
+
+func newEval() *cobra.Command {
+	var f evalFlags
+	cmd := &cobra.Command{
+		Use:   "eval",
+		Short: "Attack a network and report its natural and robust accuracy",
+		Long: `Attack a network and report its natural and robust accuracy.
+
+Attacks are presets, to which flags such as --eps apply where they are given: ` + strings.Join(attacks.Presets(), ", ") + `.
+pgd20 and cw20 are the attacks of the TRADES, MART and CURE papers: eps 0.031, step size 0.003, uniform start. An image
+counts as robust where it and all its adversarial images are classified correctly.
+
+Weights are a file (safetensors, .pt, .pth, with PyTorch's names) together with --arch and --width, or a run folder of
+'cure train', which knows its network. Sizes are in pixels of [0, 1]: 8/255, not 8.`,
+		Example: `  cure train --method natural --width 4 --epochs 1 --eval-every 0 --out runs/example
+  cure eval --weights runs/example --records 0:64 --attack natural,fgsm,pgd20 --eps 8/255 --steps 5 --json example.json
+  cure eval --arch resnet18 --width 4 --weights runs/example/final.safetensors --data mini --split test --records 64:96 --attack cw20 --batch 32`,
+		Args: noArgs,
+	}
+	fs := cmd.Flags()
+	f.network.add(fs)
+	fs.StringVar(&f.network.weights, "weights", "", "file with weights, or run folder")
+	fs.StringVar(&f.data, "data", "mini", dataHelp)
+	fs.StringVar(&f.split, "split", "test", "train or test")
+	fs.StringVar(&f.records, "records", "", "records a to b-1 of the split as a:b, in the order of its file (default: all)")
+	fs.StringVar(&f.attack, "attack", "pgd20", "attacks with commas between")
+	fs.StringVar(&f.norm, "norm", "", "linf or l2")
+	fs.StringVar(&f.eps, "eps", "", "budget in [0,1] pixels, such as 8/255")
+	fs.StringVar(&f.stepSize, "step-size", "", "step in [0,1] pixels")
+	fs.IntVar(&f.steps, "steps", 0, "steps")
+	fs.IntVar(&f.restarts, "restarts", 0, "runs from different starts, the worst of which counts")
+	fs.StringVar(&f.start, "start", "", "none, uniform, uniform-unclipped or normal")
+	fs.StringVar(&f.loss, "loss", "", "ce, kl, cw or dlr")
+	fs.BoolVar(&f.best, "best", false, "keep the best iterate of each image, not the last")
+	fs.Int64Var(&f.seed, "seed", 0, "root of all random numbers")
+	fs.IntVar(&f.batch, "batch", attacks.DefaultBatch, "images at a time")
+	fs.StringVar(&f.json, "json", "", "file for the report with one verdict per image")
+	fs.StringVar(&f.backend, "backend", "", backendHelp)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runEval(cmd, f) }
+	return cmd
+}
+
+// attacks are the presets with what was typed.
+func (f evalFlags) attacks(typed *pflag.FlagSet) ([]attacks.Attack, error) {
+	list, err := attacks.ParseList(f.attack)
+	if err != nil {
+		return nil, usage("--attack: %w", err)
+	}
+	o, err := f.override(typed)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	natural := true
+	for i := range list {
+		if list[i], err = list[i].With(o); err == nil {
+			err = list[i].Validate(10)
+		}
+		if err != nil {
+			return nil, usageError{err}
+		}
+		natural = natural && list[i].Method == nil
+	}
+	if natural { // nothing heeds the flags, which are wrong or right all the same
+		probe, err := attacks.Attack{Name: "natural", Method: attacks.PGD{Steps: 1, Start: attacks.Normal, Loss: "ce"}}.With(o)
+		if err == nil {
+			err = probe.Validate(10)
+		}
+		if err != nil {
+			return nil, usageError{err}
+		}
+	}
+	return list, nil
+}
+
+// override is what was typed.
+func (f evalFlags) override(typed *pflag.FlagSet) (o attacks.Override, err error) {
+	if typed.Changed("norm") {
+		norm, err := attacks.ParseNorm(f.norm)
+		if err != nil {
+			return o, fmt.Errorf("--norm: %w", err)
+		}
+		o.Norm = &norm
+	}
+	if typed.Changed("eps") {
+		eps, err := parsePixels("eps", f.eps)
+		if err != nil {
+			return o, err
+		}
+		o.Eps = &eps
+	}
+	if typed.Changed("step-size") {
+		step, err := parsePixels("step-size", f.stepSize)
+		if err != nil {
+			return o, err
+		}
+		o.StepSize = &step
+	}
+	if typed.Changed("start") {
+		start, err := attacks.ParseStart(f.start)
+		if err != nil {
+			return o, fmt.Errorf("--start: %w", err)
+		}
+		o.Start = &start
+	}
+	if typed.Changed("steps") {
+		if f.steps < 1 {
+			return o, fmt.Errorf("--steps %d: want at least 1", f.steps)
+		}
+		o.Steps = &f.steps
+	}
+	if typed.Changed("restarts") {
+		if f.restarts < 1 {
+			return o, fmt.Errorf("--restarts %d: want at least 1", f.restarts)
+		}
+		o.Restarts = &f.restarts
+	}
+	if typed.Changed("best") {
+		o.Best = &f.best
+	}
+	if typed.Changed("loss") {
+		if f.loss == "" {
+			return o, fmt.Errorf("--loss is empty: accepted are ce, kl, cw, dlr")
+		}
+		o.Loss = f.loss
+	}
+	return o, nil
+}
+
+func runEval(cmd *cobra.Command, f evalFlags) error {
+	list, err := f.attacks(cmd.Flags())
+	if err != nil {
+		return err
+	}
+	if f.batch < 1 {
+		return usage("--batch %d: want at least 1", f.batch)
+	}
+	if err := checkOutput("json", f.json); err != nil {
+		return err
+	}
+	if err := f.network.check("--weights", cmd.Flags()); err != nil {
+		return err
+	}
+	set, err := openSplit(f.data, f.split)
+	if err != nil {
+		return err
+	}
+	a, b, err := parseRecords(f.records, set.Len())
+	if err != nil {
+		return err
+	}
+	part, err := set.Slice(a, b)
+	if err != nil {
+		return usageError{err}
+	}
+	net, warnings, err := f.network.load(len(set.Classes))
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		fmt.Fprintln(os.Stderr, "warning:", w)
+	}
+	device, err := openBackend(f.backend)
+	if err != nil {
+		return err
+	}
+	show := newProgress(os.Stderr)
+	report, err := evaluate(cmd.Context(), device, net, part, a, list, attacks.Options{Batch: f.batch, Seed: f.seed, Progress: show.attack})
+	show.end()
+	if err != nil {
+		return err
+	}
+	for _, w := range report.Warnings {
+		fmt.Fprintln(os.Stderr, "warning:", w)
+	}
+	report.Arch, report.Weights, report.Data, report.Records = net.Arch.Name, f.network.weights, f.data, [2]int{a, b}
+	report.Warnings = slices.Concat([]string{}, warnings, report.Warnings)
+	if f.json != "" {
+		if err := writeJSON(f.json, report); err != nil {
+			return fmt.Errorf("--json: %w", err)
+		}
+	}
+	printReport(cmd.OutOrStdout(), report, net.Arch, part, list)
+	return nil
+}
+
+// evaluate attacks the network on part, whose first record has the number first in its split. Random numbers go by
+// record, so that a part gets the verdicts it has within the whole.
+func evaluate(ctx context.Context, device compute.Backend, net *nn.State, part *data.Set, first int, list []attacks.Attack, opt attacks.Options) (*attacks.Report, error) {
+	opt.Index = make([]int, part.Len())
+	for i := range opt.Index {
+		opt.Index[i] = first + i
+	}
+	return attacks.Evaluate(ctx, cureml.HostModel(device, net), part.Images, part.Labels, list, opt)
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"cure/cureml"
+	"cure/cureml/nn"
+)
+
+// networkFlags say which weights to read, and into which network.
+type networkFlags struct {
+	weights, network string
+	arch             string
+	width            int
+	mean, std        string
+}
+
+func (f *networkFlags) add(fs *pflag.FlagSet) {
+	fs.StringVar(&f.arch, "arch", "resnet18", "architecture: "+nn.Names)
+	fs.IntVar(&f.width, "width", 0, "base width (0: as published)")
+	fs.StringVar(&f.mean, "mean", "", "three numbers that the network subtracts from the channels of its images")
+	fs.StringVar(&f.std, "std", "", "three numbers that it divides them by")
+	fs.StringVar(&f.network, "network", cureml.Student, "of a run folder: student, revision or best")
+}
+
+// isRun says whether the weights are those of a run folder, which knows its network.
+func (f *networkFlags) isRun() bool {
+	info, err := os.Stat(f.weights)
+	return err == nil && info.IsDir()
+}
+
+// check finds what is wrong on the command line; what names the weights in errors.
+func (f *networkFlags) check(what string, typed *pflag.FlagSet) error {
+	if err := exists(what, f.weights); err != nil {
+		return err
+	}
+	if f.isRun() {
+		if !cureml.IsRun(f.weights) {
+			return usage("%s: %s is neither a file with weights nor a run folder", what, f.weights)
+		}
+		for _, flag := range []string{"arch", "width", "mean", "std"} {
+			if typed.Changed(flag) {
+				return usage("--%s: the run folder %s says itself which network it holds", flag, f.weights)
+			}
+		}
+	} else if typed.Changed("network") {
+		return usage("--network: only run folders hold several networks, %s is a file", f.weights)
+	}
+	if networks := []string{cureml.Student, cureml.Revision, cureml.Best}; !slices.Contains(networks, f.network) {
+		return usage("--network %q: accepted are %s", f.network, strings.Join(networks, ", "))
+	}
+	_, err := f.parse(10)
+	return err
+}
+
+// parse is the network as the flags describe it.
+func (f *networkFlags) parse(classes int) (a nn.Arch, err error) {
+	if a, err = nn.Parse(f.arch, f.width, classes); err != nil {
+		return a, usageError{err}
+	}
+	if f.mean == "" && f.std == "" {
+		return a, nil
+	}
+	if a.Mean, err = parseNumbers("mean", f.mean); err != nil {
+		return a, err
+	}
+	if a.Std, err = parseNumbers("std", f.std); err != nil {
+		return a, err
+	}
+	if err := a.Validate(); err != nil {
+		return a, usageError{err}
+	}
+	return a, nil
+}
+
+// load reads the network, which must have as many classes as asked for.
+func (f *networkFlags) load(classes int) (*nn.State, []string, error) {
+	if !f.isRun() {
+		a, err := f.parse(classes)
+		if err != nil {
+			return nil, nil, err
+		}
+		return nn.LoadFile(a, f.weights)
+	}
+	s, warnings, err := f.loadRun()
+	if err == nil && s.Arch.Classes != classes {
+		err = fmt.Errorf("%s holds a network with %d classes, the data has %d", f.weights, s.Arch.Classes, classes)
+	}
+	return s, warnings, err
+}
+
+func (f *networkFlags) loadRun() (*nn.State, []string, error) {
+	return cureml.LoadRun(f.weights, f.network)
+}

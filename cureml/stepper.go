@@ -1,0 +1,81 @@
+package cureml
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/gomlx/compute"
+	. "github.com/gomlx/gomlx/core/graph" //nolint:revive
+
+	"cure/data"
+)
+
+// Stepper runs the training steps of a config one by one, without a run folder, logs or evaluations: what a benchmark
+// times. A step is that of [Train]: its batch was prepared ahead, then come the attack, if the method has one, and the
+// update.
+type Stepper struct {
+	cfg      Config
+	programs *programs
+	perEpoch int
+	done     int
+	batches  <-chan *batch
+	cancel   context.CancelFunc
+}
+
+// NewStepper puts the start weights of cfg on the device. Nothing is compiled before the first step. set must hold at
+// least one batch of images; a natural warm-up in cfg is left out.
+func NewStepper(backend compute.Backend, cfg Config, set *data.Set) (*Stepper, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if set.Len() < cfg.Batch {
+		return nil, fmt.Errorf("cureml: %d images are less than one batch of %d", set.Len(), cfg.Batch)
+	}
+	method, err := NewMethod(cfg)
+	if err != nil {
+		return nil, err
+	}
+	start, err := startState(cfg)
+	if err != nil {
+		return nil, err
+	}
+	memory := newMemory(start, method.Revision)
+	p, err := newPrograms(backend, cfg, method, start.Tensors, memory)
+	if err != nil {
+		memory.Free()
+		return nil, err
+	}
+	s := &Stepper{cfg: cfg, programs: p, perEpoch: stepsPerEpoch(set.Len(), cfg.Batch)}
+	var ctx context.Context
+	ctx, s.cancel = context.WithCancel(context.Background())
+	s.batches = newBatcher(cfg, set, method).stream(ctx, 0, math.MaxInt)
+	return s, nil
+}
+
+// Step trains on the next batch and returns the loss before the update. The first call compiles.
+func (s *Stepper) Step() (loss float64, err error) {
+	b := <-s.batches
+	defer b.free()
+	lr := s.cfg.Schedule.At(s.done%(s.cfg.Epochs*s.perEpoch), s.cfg.Epochs*s.perEpoch, s.perEpoch)
+	numbers, err := s.programs.run(b, lr, s.cfg.Cure.decayAt(s.cfg.Seed, s.done))
+	if err != nil {
+		return 0, err
+	}
+	s.done++
+	return float64(numbers[0]), nil
+}
+
+// Free releases the device buffers, the compiled programs and the goroutine that prepares batches.
+func (s *Stepper) Free() {
+	s.cancel()
+	for b := range s.batches {
+		b.free()
+	}
+	for _, program := range []*Exec{s.programs.begin, s.programs.attack, s.programs.update} {
+		if program != nil {
+			program.Finalize()
+		}
+	}
+	s.programs.memory.Free()
+}
