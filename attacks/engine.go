@@ -60,7 +60,8 @@ const (
 // forward pass, one gradient and one judge for each loss, and cheap updates without the network.
 type engine struct {
 	model    Model
-	size     int // images in a batch, padding included
+	shapes   []shapes.Shape // of the model's weights, which a training run may have freed by its next evaluation
+	size     int            // images in a batch, padding included
 	forward  *Exec
 	gradient map[goal]*Exec
 	judge    map[goal]*Exec
@@ -72,6 +73,9 @@ type engine struct {
 
 func newEngine(model Model, size int) (*engine, error) {
 	e := &engine{model: model, size: size, gradient: map[goal]*Exec{}, judge: map[goal]*Exec{}, update: map[any]*Exec{}}
+	for _, w := range model.Weights {
+		e.shapes = append(e.shapes, w.Shape())
+	}
 	e.ticked = func(int) {}
 	var err error
 	e.forward, err = e.compileNetwork("forward", func(in []*Node) []*Node {
@@ -108,10 +112,7 @@ func (e *engine) compile(name string, fn func(in []*Node) []*Node, inputs ...sha
 
 // compileNetwork is compile for programs whose inputs are followed by the weights.
 func (e *engine) compileNetwork(name string, fn func(in []*Node) []*Node, inputs ...shapes.Shape) (*Exec, error) {
-	for _, w := range e.model.Weights {
-		inputs = append(inputs, w.Shape())
-	}
-	return e.compile(name, fn, inputs...)
+	return e.compile(name, fn, append(inputs, e.shapes...)...)
 }
 
 // prepareJudge compiles the program that scores logits.

@@ -67,7 +67,7 @@ func (e *engine) replaceWeights(weights []*tensors.Tensor) error {
 		return fmt.Errorf("attacks: %d weights, want %d", len(weights), len(e.model.Weights))
 	}
 	for i, w := range weights {
-		if want := e.model.Weights[i].Shape(); !w.Shape().Equal(want) {
+		if want := e.shapes[i]; !w.Shape().Equal(want) {
 			return fmt.Errorf("attacks: weight %d has shape %s, want %s", i, w.Shape(), want)
 		}
 	}

@@ -38,15 +38,17 @@ func HostModel(backend compute.Backend, s *nn.State) attacks.Model {
 // evaluation measures the student between epochs: clean accuracy and robust accuracy under PGD-10 of the training
 // budget, on the first images of the test set, which select nothing, and of the validation split, which does.
 type evaluation struct {
-	backend compute.Backend
-	cfg     Config
-	list    []nn.Tensor
-	sets    map[string]*data.Set
-	attack  attacks.Attack
+	list      []nn.Tensor
+	parts     map[string]*data.Set // by the prefix of their numbers
+	attack    attacks.Attack
+	seed      int64
+	evaluator *attacks.Evaluator // compiled at the first measurement, kept to the end of the run
+	model     func(values []*tensors.Tensor) attacks.Model
 }
 
 func newEvaluation(backend compute.Backend, cfg Config, list []nn.Tensor, test, validation *data.Set) (*evaluation, error) {
-	e := &evaluation{backend: backend, cfg: cfg, list: list, sets: map[string]*data.Set{}}
+	e := &evaluation{list: list, parts: map[string]*data.Set{}, seed: int64(cfg.Seed)}
+	e.model = func(values []*tensors.Tensor) attacks.Model { return Model(backend, cfg.Arch, list, values) }
 	for prefix, set := range map[string]*data.Set{"test": test, "val": validation} {
 		if set == nil || cfg.EvalImages == 0 {
 			continue
@@ -55,7 +57,7 @@ func newEvaluation(backend compute.Backend, cfg Config, list []nn.Tensor, test, 
 		if err != nil {
 			return nil, err
 		}
-		e.sets[prefix] = part
+		e.parts[prefix] = part
 	}
 	pgd := cfg.Attack.pgd("ce", attacks.Uniform)
 	pgd.Steps, pgd.StepSize = 10, pgd.Ball.Eps/4
@@ -65,21 +67,36 @@ func newEvaluation(backend compute.Backend, cfg Config, list []nn.Tensor, test, 
 
 // measure returns a line of metrics.jsonl with <prefix>_clean and <prefix>_robust, nil where there is nothing to measure.
 func (e *evaluation) measure(ctx context.Context, m *Memory) (map[string]any, error) {
-	var line map[string]any
+	if len(e.parts) == 0 {
+		return nil, nil
+	}
 	values := make([]*tensors.Tensor, len(e.list))
 	for i, t := range e.list {
 		values[i] = m.values[roleStudent+t.Name]
 	}
-	for prefix, set := range e.sets {
-		report, err := attacks.Evaluate(ctx, Model(e.backend, e.cfg.Arch, e.list, values), set.Images, set.Labels,
-			[]attacks.Attack{e.attack}, attacks.Options{Seed: int64(e.cfg.Seed)})
-		if err != nil {
+	if e.evaluator == nil {
+		largest := 0
+		for _, set := range e.parts {
+			largest = max(largest, set.Len())
+		}
+		var err error
+		if e.evaluator, err = attacks.NewEvaluator(e.model(values), min(largest, attacks.DefaultBatch)); err != nil {
 			return nil, err
 		}
-		if line == nil {
-			line = map[string]any{}
+	}
+	line := map[string]any{}
+	for prefix, set := range e.parts {
+		report, err := e.evaluator.Evaluate(ctx, values, set.Images, set.Labels, []attacks.Attack{e.attack}, attacks.Options{Seed: e.seed})
+		if err != nil {
+			return nil, err
 		}
 		line[prefix+"_clean"], line[prefix+"_robust"] = report.Clean.Accuracy, report.RobustAccuracy
 	}
 	return line, nil
+}
+
+func (e *evaluation) close() {
+	if e.evaluator != nil {
+		e.evaluator.Close()
+	}
 }

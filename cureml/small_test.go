@@ -93,6 +93,21 @@ func (n net64) trainable() (names []string) {
 	return names
 }
 
+// host copies the values of the trainable tensors.
+func (n net64) host(t testing.TB) (values [][]float64) {
+	t.Helper()
+	for i, tensor := range n.list {
+		if tensor.Kind.Trainable() {
+			v, err := tensors.CopyFlatData[float64](n.values[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
 // onGraph runs fn on the Go backend with a student, a revision model and a batch in float64, and returns what fn returns.
 func onGraph(t testing.TB, student, revision net64, b batch64, fn func(u *Update) []*Node) [][]float64 {
 	t.Helper()

@@ -54,6 +54,7 @@ func Train(ctx context.Context, backend compute.Backend, cfg Config, sets Sets, 
 		return nil, err
 	}
 	defer r.memory.Free()
+	defer r.eval.close()
 	return r.train(ctx)
 }
 
@@ -69,6 +70,8 @@ type run struct {
 	saved    int // step of the last checkpoint, 0 for none
 	perEpoch int
 	show     *display
+	// afterStep, if set, is called between steps.
+	afterStep func(step int)
 }
 
 func newRun(backend compute.Backend, cfg Config, sets Sets, f *folder, out io.Writer) (*run, error) {
@@ -144,6 +147,9 @@ func (r *run) train(ctx context.Context) (*Summary, error) {
 		b.free()
 		if err != nil {
 			return nil, err
+		}
+		if r.afterStep != nil {
+			r.afterStep(r.at.Step)
 		}
 		now := time.Now()
 		r.at.Seconds += now.Sub(clock).Seconds()
@@ -310,7 +316,7 @@ func (r *run) finish() (*Summary, error) {
 		return nil, err
 	}
 	if r.phases[len(r.phases)-1].method.Revision {
-		if err := r.weights(roleRevision, "revision.safetensors"); err != nil {
+		if err := r.weights(roleRevision, revisionFile); err != nil {
 			return nil, err
 		}
 	}

@@ -1,0 +1,291 @@
+package cureml
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"cure/cureml/mltest"
+	"cure/cureml/nn"
+)
+
+// childFolder makes the test binary train in a folder, for tests that kill it.
+const childFolder = "CURE_TEST_TRAIN_IN"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childFolder); dir != "" {
+		t := &testing.T{}
+		_, err := Train(context.Background(), mltest.GoBackend(t), smallConfig("cure"), smallSets(t), dir, true, nil)
+		if err != nil {
+			os.Stderr.WriteString(err.Error())
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// trainSmall runs a small config to its end and returns the folder.
+func trainSmall(t *testing.T, c Config, dir string, resume bool) {
+	t.Helper()
+	if _, err := Train(t.Context(), mltest.GoBackend(t), c, smallSets(t), dir, resume, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// outcome is what two runs must share to the bit: metrics without time fields, and all weights written.
+func outcome(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	text, err := os.ReadFile(filepath.Join(dir, metricsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var m map[string]any
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatalf("%s: %v in %q", dir, err, line)
+		}
+		delete(m, "seconds")
+		again, _ := json.Marshal(m)
+		b.Write(append(again, '\n'))
+	}
+	for _, name := range []string{finalFile, revisionFile} {
+		if v, err := os.ReadFile(filepath.Join(dir, name)); err == nil {
+			b.Write(v)
+		} else if !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	return b.String()
+}
+
+// TestTrain runs every method to its end and looks at what the folder holds.
+func TestTrain(t *testing.T) {
+	for _, method := range MethodNames() {
+		dir := filepath.Join(t.TempDir(), method)
+		c := smallConfig(method)
+		trainSmall(t, c, dir, false)
+		s, warnings, err := nn.LoadFile(c.Arch, filepath.Join(dir, finalFile))
+		if err != nil || len(warnings) > 0 {
+			t.Fatalf("%s: %v %v", method, err, warnings)
+		}
+		start, err := nn.Init(c.Arch, c.Seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Values["conv1.weight"][0] == start.Values["conv1.weight"][0] {
+			t.Errorf("%s: the stem did not move", method)
+		}
+		passes := map[string]int64{"natural": 6, "at": 6, "trades": 12, "cure": 12}[method]
+		if s.Tracked != passes {
+			t.Errorf("%s: num_batches_tracked %d, want %d", method, s.Tracked, passes)
+		}
+		text, _ := os.ReadFile(filepath.Join(dir, metricsFile))
+		// 6 steps in 2 epochs, logged every 2 and at both ends of an epoch; 2 evaluations.
+		if train, eval := strings.Count(string(text), `"kind":"train"`), strings.Count(string(text), `"kind":"eval"`); train != 4 || eval != 2 {
+			t.Errorf("%s: %d training lines and %d evaluations, want 4 and 2", method, train, eval)
+		}
+	}
+}
+
+// TestInterrupted: a run that is cancelled and resumed, at any step, ends in the same bits.
+func TestInterrupted(t *testing.T) {
+	c := smallConfig("cure")
+	c.Cure.WarmupEpochs = 1 // CURE-Eff: the switch must survive too
+	whole := filepath.Join(t.TempDir(), "whole")
+	trainSmall(t, c, whole, false)
+	want := outcome(t, whole)
+	for _, stop := range []int{1, 3, 4} {
+		dir := filepath.Join(t.TempDir(), "stopped")
+		ctx, cancel := context.WithCancel(t.Context())
+		folder, err := openFolder(dir, c, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := newRun(mltest.GoBackend(t), c, smallSets(t), folder, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.afterStep = func(step int) {
+			if step == stop {
+				cancel()
+			}
+		}
+		_, err = r.train(ctx)
+		folder.close()
+		if !errors.Is(err, ErrInterrupted) || !strings.Contains(err.Error(), "--resume") {
+			t.Fatalf("stopped after step %d: got %v, want ErrInterrupted and how to resume", stop, err)
+		}
+		trainSmall(t, c, dir, true)
+		if outcome(t, dir) != want {
+			t.Errorf("stopped after step %d, the resumed run differs from an uninterrupted one", stop)
+		}
+	}
+}
+
+// TestKilled kills a training process with SIGKILL at several moments and resumes it.
+func TestKilled(t *testing.T) {
+	whole := filepath.Join(t.TempDir(), "whole")
+	c := smallConfig("cure")
+	began := time.Now()
+	trainSmall(t, c, whole, false)
+	length := time.Since(began)
+	want := outcome(t, whole)
+	dir := filepath.Join(t.TempDir(), "killed")
+	for share := 0.3; share < 1.2; share += 0.3 {
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), childFolder+"="+dir)
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(share * float64(length)))
+		_ = child.Process.Signal(syscall.SIGKILL)
+		_ = child.Wait()
+	}
+	trainSmall(t, c, dir, true)
+	if outcome(t, dir) != want {
+		t.Error("a run killed four times differs from an uninterrupted one")
+	}
+}
+
+func TestFolderRefusals(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	c := smallConfig("natural")
+	held, err := openFolder(dir, c, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refuse := func(what string, c Config, resume bool, want string) {
+		t.Helper()
+		f, err := openFolder(dir, c, resume)
+		if err == nil {
+			f.close()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: got %v, want one line with %q", what, err, want)
+		}
+	}
+	refuse("a second process", c, true, "in use by another process")
+	held.close()
+	refuse("a second run", c, false, "holds a run already")
+	changed := c
+	changed.Batch = 4
+	refuse("another config", changed, true, "batch 8 -> 4")
+	if err := os.WriteFile(filepath.Join(dir, configFile), []byte(`{"method":"natural","colour":1}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	refuse("an unknown key", c, true, "colour")
+}
+
+// TestDiverges: a loss that is not finite ends the run, names the step and the last good checkpoint, and keeps that.
+func TestDiverges(t *testing.T) {
+	c := smallConfig("natural")
+	c.CheckpointEvery, c.EvalEvery = 1, 0
+	dir := filepath.Join(t.TempDir(), "run")
+	folder, err := openFolder(dir, c, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.close()
+	r, err := newRun(mltest.GoBackend(t), c, smallSets(t), folder, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.afterStep = func(step int) {
+		if step == 2 {
+			if err := r.memory.set(roleStudent+"linear.bias", []float32{float32(math.NaN()), 0, 0, 0, 0, 0, 0, 0, 0, 0}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_, err = r.train(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "NaN at step 3") || !strings.Contains(err.Error(), "of step 2") {
+		t.Fatalf("got %v, want an error with the step and the checkpoint", err)
+	}
+}
+
+// TestCorruptCheckpoint: a damaged checkpoint gives one line, and the run folder stays as it was.
+func TestCorruptCheckpoint(t *testing.T) {
+	c := smallConfig("natural")
+	dir := filepath.Join(t.TempDir(), "run")
+	trainSmall(t, c, dir, false)
+	path := filepath.Join(dir, checkpointFile)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := smallConfig("cure")
+	otherDir := filepath.Join(t.TempDir(), "cure")
+	trainSmall(t, other, otherDir, false)
+	foreign, err := os.ReadFile(filepath.Join(otherDir, checkpointFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, bytes := range map[string][]byte{"truncated": good[:len(good)/2], "empty": {}, "of another method": foreign} {
+		if err := os.WriteFile(path, bytes, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Train(t.Context(), mltest.GoBackend(t), c, smallSets(t), dir, true, nil)
+		if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), checkpointFile) {
+			t.Errorf("%s checkpoint: got %v, want one line that names it", what, err)
+		}
+	}
+}
+
+func TestConfigValidation(t *testing.T) {
+	for want, change := range map[string]func(*Config){
+		"unknown method":     func(c *Config) { c.Method = "magic" },
+		"unknown arch":       func(c *Config) { c.Arch.Name = "vgg" },
+		"epochs 0":           func(c *Config) { c.Epochs = 0 },
+		"batch -1":           func(c *Config) { c.Batch = -1 },
+		"[0,1] pixel units":  func(c *Config) { c.Attack.Eps = 8 },
+		"attack.step_size":   func(c *Config) { c.Attack.StepSize = math.NaN() },
+		"attack.norm":        func(c *Config) { c.Attack.Norm = "l7" },
+		"cure.face":          func(c *Config) { c.Cure.Face = "poster" },
+		"cure.percentile 30": func(c *Config) { c.Cure.Percentile = 30 },
+		"cure.ema_bn":        func(c *Config) { c.Cure.EMABN = "none" },
+		"learning rate 0":    func(c *Config) { c.Schedule.Max = 0 },
+		"momentum 2":         func(c *Config) { c.SGD.Momentum = 2 },
+		"validation 1":       func(c *Config) { c.Validation = 1 },
+		"trades.beta":        func(c *Config) { c.Trades.Beta = math.Inf(1) },
+	} {
+		c := smallConfig("cure")
+		change(&c)
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("got %v, want one line with %q", err, want)
+		}
+	}
+	for _, method := range MethodNames() {
+		c := smallConfig(method)
+		text, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := ParseConfig(text)
+		if err != nil || len(differences(c, again)) > 0 {
+			t.Errorf("%s: config does not survive JSON: %v %v", method, err, differences(c, again))
+		}
+	}
+}
+
+func FuzzParseConfig(f *testing.F) {
+	good, _ := json.Marshal(smallConfig("cure"))
+	for _, seed := range []string{string(good), `{}`, `{"method":"cure","arch":{"name":"wrn-1000-64"}}`, `{"epochs":1e99}`, `[`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if c, err := ParseConfig([]byte(text)); err == nil && c.Validate() != nil {
+			t.Errorf("accepted a config that is not valid: %q", text)
+		}
+	})
+}
