@@ -22,9 +22,11 @@ func detect(d *weights.Dict) (a Arch, ok bool) {
 		}
 		return t.Shape[0]
 	}
-	blocks := func(format string) int { // how many blocks a stage has
-		n := 0
-		for n < 200 && slices.ContainsFunc(d.Names, func(name string) bool { return strings.HasPrefix(name, fmt.Sprintf(format, n)) }) {
+	begins := func(prefix string) bool {
+		return slices.ContainsFunc(d.Names, func(name string) bool { return strings.HasPrefix(name, prefix) })
+	}
+	blocks := func(format string) (n int) { // how many blocks a stage has
+		for n < 200 && begins(fmt.Sprintf(format, n)) {
 			n++
 		}
 		return n
@@ -44,7 +46,7 @@ func detect(d *weights.Dict) (a Arch, ok bool) {
 	case channels("layer1.0.conv1") > 0:
 		a = Arch{Width: channels("conv1"), Classes: channels("linear")}
 		depths := [4]int{blocks("layer1.%d."), blocks("layer2.%d."), blocks("layer3.%d."), blocks("layer4.%d.")}
-		bottleneck, stemNorm := channels("layer1.0.conv3") > 0, channels("bn1") > 0
+		bottleneck, stemNorm := channels("layer1.0.conv3") > 0, begins("bn1.")
 		switch {
 		case stemNorm && !bottleneck && depths == [4]int{2, 2, 2, 2}:
 			a.Name = "resnet18"

@@ -40,7 +40,7 @@ func Load(a Arch, d *weights.Dict) (*State, error) {
 			continue
 		}
 		if want, _ := toTorch(t, nil); !slices.Equal(want, w.Shape) {
-			misshapen = append(misshapen, fmt.Sprintf("%s %v, want %v", t.Name, w.Shape, want))
+			misshapen = append(misshapen, fmt.Sprintf("%s %v instead of %v", t.Name, w.Shape, want))
 			continue
 		}
 		v, err := w.Float32()
