@@ -16,10 +16,9 @@ import (
 
 func newData() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "data",
-		Short: "List, download and describe data sets",
-		Example: `  cure data list
-  cure data info mini`,
+		Use:     "data",
+		Short:   "List, download and describe data sets",
+		Example: `  cure data list`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usage("unknown command %q: accepted are list, download, info", args[0])

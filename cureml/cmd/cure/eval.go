@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -206,7 +205,7 @@ func runEval(cmd *cobra.Command, f evalFlags) error {
 		fmt.Fprintln(os.Stderr, "warning:", w)
 	}
 	report.Arch, report.Weights, report.Data, report.Records = net.Arch.Name, f.network.weights, f.data, [2]int{a, b}
-	report.Warnings = slices.Concat([]string{}, warnings, report.Warnings)
+	report.Warnings = append(append([]string{}, warnings...), report.Warnings...) // never nil: null in JSON
 	if f.json != "" {
 		if err := writeJSON(f.json, report); err != nil {
 			return fmt.Errorf("--json: %w", err)

@@ -66,6 +66,9 @@ func (f *networkFlags) parse(classes int) (a nn.Arch, err error) {
 	if f.mean == "" && f.std == "" {
 		return a, nil
 	}
+	if f.mean == "" || f.std == "" {
+		return a, usage("--mean and --std: want both or none")
+	}
 	if a.Mean, err = parseNumbers("mean", f.mean); err != nil {
 		return a, err
 	}

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestUsage: what is typed wrong ends with code 2, one line that says what was wrong and what is accepted, and nothing
+// written.
+func TestUsage(t *testing.T) {
+	dir := workplace(t)
+	if err := os.MkdirAll(filepath.Join(dir, "run"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cure(t, dir, "train", "--method", "natural", "--width", "2", "--epochs", "1", "--batch", "16", "--data", "images.bin", "--eval-every", "0", "--out", "run")
+	eval := "eval --arch resnet18 --width 2 --weights w.safetensors --data images.bin --json out.json "
+	train := "train --method natural --width 2 --epochs 1 --batch 8 --data images.bin --out new "
+	cases := []struct{ args, want string }{
+		{"bogus", `unknown command "bogus": accepted are bench, data, doctor, eval, export, setup, train`},
+		{"eval --bogus 3", "unknown flag: --bogus ('cure eval --help' lists the flags)"},
+		{"eval more", `unexpected argument "more"`},
+		{"eval", "--weights is missing"},
+		{eval + "--weights none.pt", "--weights: none.pt: no such file or folder"},
+		{eval + "--weights .", "neither a file with weights nor a run folder"},
+		{eval + "--arch vgg", `unknown arch "vgg": accepted are resnet18`},
+		{eval + "--arch wrn-11-2", "D = 6n+4"},
+		{eval + "--width -1", "width -1: want a base width"},
+		{eval + "--data none", "--data: none: no such file or folder; also accepted is mini"},
+		{eval + "--split val", `--split "val": accepted are train, test`},
+		{eval + "--records 5:5", `--records "5:5": want a:b with 0 <= a < b <= 16`},
+		{eval + "--records 7:3", "0 <= a < b <= 16"},
+		{eval + "--records 0:17", "0 <= a < b <= 16"},
+		{eval + "--records -1:4", "0 <= a < b <= 16"},
+		{eval + "--records 4", "0 <= a < b <= 16"},
+		{eval + "--records a:b", "0 <= a < b <= 16"},
+		{eval + "--attack pgd21", `unknown attack "pgd21": want one of natural, fgsm`},
+		{eval + "--attack fgsm,fgsm", "fgsm appears twice"},
+		{eval + "--norm l7", `norm "l7": want linf or l2`},
+		{eval + "--norm l2", "norm l2 needs an eps too"},
+		{eval + "--eps 8", "eps 8 for linf: want from 0 to 1"},
+		{eval + "--attack natural --eps 8", "eps 8 for linf: want from 0 to 1"},
+		{eval + "--attack fgsm --eps 1.5", "eps 1.5 for linf: want from 0 to 1"},
+		{eval + "--eps -0.1", "want a size of at least 0"},
+		{eval + "--eps NaN", "want a size of at least 0"},
+		{eval + "--eps 8/0", "want a size of at least 0"},
+		{eval + "--eps eight", "want a size of at least 0"},
+		{eval + "--step-size -1", "--step-size: "},
+		{eval + "--step-size 2", "step size 2: want at least 0, in pixel units"},
+		{eval + "--steps 0", "--steps 0: want at least 1"},
+		{eval + "--attack natural --steps -3", "--steps -3: want at least 1"},
+		{eval + "--steps many", `invalid argument "many" for "--steps"`},
+		{eval + "--restarts 0", "--restarts 0: want at least 1"},
+		{eval + "--start here", `start "here": want one of none, uniform, uniform-unclipped, normal`},
+		{eval + "--loss hinge", `loss "hinge": want one of ce, kl, cw, dlr`},
+		{eval + "--attack natural --loss hinge", `loss "hinge"`},
+		{eval + "--batch 0", "--batch 0: want at least 1"},
+		{eval + "--json no/out.json", "there is no folder no"},
+		{eval + "--json run", "run is a folder"},
+		{eval + "--mean 0.5,0.5,0.5", "--mean and --std: want both or none"},
+		{eval + "--mean 0.5,0.5 --std 0.2,0.2", "mean"},
+		{eval + "--mean 1,2,x --std 1,1,1", "want three numbers"},
+		{eval + "--mean 0,0,0 --std 1,0,1", "std above 0"},
+		{eval + "--backend abacus", "unknown backend \"abacus\""},
+		{eval + "--network best", "only run folders hold several networks"},
+		{"eval --weights run --data images.bin --width 4", "the run folder run says itself"},
+		{"eval --weights run --data images.bin --network teacher", `--network "teacher": accepted are student, revision, best`},
+
+		{"train --method natural", "--out is missing"},
+		{"train --out new", "--method is missing: accepted are at, cure, natural, trades"},
+		{train + "--method sgd", `unknown method "sgd": accepted are at, cure, natural, trades`},
+		{train + "--arch vgg", `unknown arch "vgg"`},
+		{train + "--data none", "--data: none: no such file or folder"},
+		{train + "--init none.pt", "--init: none.pt: no such file or folder"},
+		{train + "--batch 17", "--batch 17: images.bin has 16 training images"},
+		{train + "--batch 0", "batch 0: want 1 or more"},
+		{train + "--epochs 0", "epochs 0: want 1 or more"},
+		{train + "--eps 8", "attack.eps 8: want [0,1] pixel units"},
+		{train + "--eps nan", "--eps: "},
+		{train + "--lr 0", "learning rate 0: want a value in (0, 100]"},
+		{train + "--schedule linear", `schedule "linear": accepted are constant, cosine, onecycle`},
+		{train + "--method cure --face other", `cure.face "other": accepted are paper, released, rgp_soft`},
+		{train + "--method cure --percentile 30", "percentile 30: want a value in [0, 1]"},
+		{train + "--validation 1", "validation 1: want a share in [0, 1)"},
+		{train + "--config none.json", "--config: none.json: no such file or folder"},
+		{train + "--config images.bin", "--config images.bin: cureml: config: "},
+		{train + "--out run", "run holds a run already: go on with it with --resume"},
+		{"train --resume --out new", "new holds no run to go on with"},
+
+		{"export", "0 arguments: want one, a run folder or a file with weights"},
+		{"export none.pt --out new.safetensors", "none.pt: no such file or folder"},
+		{"export run", "--out is missing"},
+		{"export run --out w.safetensors", "w.safetensors exists: choose another name, or replace it with --force"},
+		{"export run --out run --force", "run is a folder"},
+		{"export w.safetensors --out no/new.safetensors", "there is no folder no"},
+		{"export w.safetensors --out /dev/full --force", "no regular file"},
+
+		{"bench --only fast-step", `unknown step "fast-step": accepted are at-step, cure-step, natural-step, trades-step`},
+		{"bench --only natural-step,natural-step", "asked for twice"},
+		{"bench --arch vgg", `unknown arch "vgg"`},
+		{"bench --width wide", `--width "wide": want whole numbers`},
+		{"bench --batch 0", "batch 0: want 1 or more"},
+		{"bench --steps 0", "--steps 0: want at least 1"},
+		{"bench --json no/bench.json", "there is no folder no"},
+		{"bench-worker", "this command is for 'cure bench' to start"},
+
+		{"data info", "0 arguments: want one"},
+		{"data info none", "none: no such file or folder"},
+		{"data fetch", `unknown command "fetch": accepted are list, download, info`},
+		{"data download imagenet", `unknown data set "imagenet": accepted are cifar-10, cifar-100, svhn`},
+		{"setup now", `unexpected argument "now"`},
+		{"doctor --colour", "unknown flag: --colour"},
+	}
+	before := files(t, dir)
+	for _, c := range cases {
+		t.Run(c.args, func(t *testing.T) {
+			wantFailure(t, finish(t, command(dir, strings.Fields(c.args)...)), 2, c.want)
+		})
+	}
+	if after := files(t, dir); !slices.Equal(before, after) {
+		t.Errorf("files before: %v\nfiles after: %v", before, after)
+	}
+}
+
+// TestFailures: what is right on the command line and cannot be done ends with code 1 and one line.
+func TestFailures(t *testing.T) {
+	dir := workplace(t)
+	save(t, network(t, 100), filepath.Join(dir, "hundred.safetensors"))
+	for name, content := range map[string]string{"damaged.safetensors": "\xff\xff\xff\xff\x00\x00\x00\x00{}", "text.pt": "hello", "short.bin": "\x01\x02"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eval := "eval --data images.bin --json out.json --width 2 "
+	cases := []struct{ args, want string }{
+		{eval + "--weights damaged.safetensors", "damaged.safetensors"},
+		{eval + "--weights text.pt", "neither safetensors nor a file of torch.save"},
+		{eval + "--weights w.safetensors --width 4", "the file holds resnet18 of width 2 with 10 classes, not resnet18 of width 4 with 10 classes"},
+		{eval + "--weights w.safetensors --arch preactresnet18", "not preactresnet18 of width 2"},
+		{eval + "--weights hundred.safetensors", "with 100 classes, not resnet18 of width 2 with 10 classes"},
+		{eval + "--weights w.safetensors --data short.bin", "short.bin"},
+		{"train --method natural --width 2 --batch 8 --data images.bin --out new --init damaged.safetensors", "damaged.safetensors"},
+		{"export text.pt --out new.safetensors", "neither safetensors nor a file of torch.save"},
+		{"data info short.bin", "short.bin"},
+	}
+	for _, c := range cases {
+		t.Run(c.args, func(t *testing.T) {
+			wantFailure(t, finish(t, command(dir, strings.Fields(c.args)...)), 1, c.want)
+		})
+	}
+	for _, name := range []string{"out.json", "new.safetensors", "new"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			t.Errorf("%s was written", name)
+		}
+	}
+}
+
+// TestFullDisk: where a result cannot be written there is one line, code 1 and no part of a file.
+func TestFullDisk(t *testing.T) {
+	dir := workplace(t)
+	eval := strings.Fields("eval --width 2 --weights w.safetensors --data images.bin --records 0:2 --attack natural --json")
+	t.Run("report", func(t *testing.T) { wantFullDisk(t, dir, 100, append(eval, "out.json")...) })
+	t.Run("export", func(t *testing.T) {
+		wantFullDisk(t, dir, 10000, "export", "w.safetensors", "--out", "copy.safetensors")
+	})
+	t.Run("run", func(t *testing.T) {
+		wantFullDisk(t, dir, 10000, strings.Fields("train --method natural --width 2 --epochs 1 --batch 8 --data images.bin --eval-every 0 --out run")...)
+		for _, name := range files(t, filepath.Join(dir, "run")) {
+			if strings.Contains(name, "safetensors") {
+				t.Errorf("a part of %s was left", name)
+			}
+		}
+	})
+	t.Run("device", func(t *testing.T) {
+		o := finish(t, command(dir, append(eval, "/dev/full")...))
+		o.stderr = strings.Replace(o.stderr, "clean: 100%\n", "", 1)
+		wantFailure(t, o, 1, "no space left on device")
+		if info, err := os.Stat("/dev/full"); err != nil || info.Mode().IsRegular() {
+			t.Error("/dev/full was replaced")
+		}
+	})
+	t.Run("standard output", func(t *testing.T) {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Skip(err)
+		}
+		defer full.Close()
+		cmd := command(dir, "data", "list")
+		cmd.Stdout = full
+		wantFailure(t, finish(t, cmd), 1, "standard output: write /dev/stdout: no space left on device")
+	})
+}
+
+func wantFullDisk(t *testing.T, dir string, limit int, args ...string) {
+	t.Helper()
+	before := files(t, dir)
+	cmd := command(dir, args...)
+	cmd.Env = append(cmd.Env, limitEnv+"="+strconv.Itoa(limit))
+	o := finish(t, cmd)
+	lines := strings.Split(strings.TrimSpace(o.stderr), "\n")
+	if last := lines[len(lines)-1]; o.code != 1 || !strings.HasPrefix(last, "cure: ") || !strings.Contains(last, "file too large") || strings.Count(o.stderr, "cure: ") != 1 {
+		t.Errorf("exit code %d, %s", o.code, o.stderr)
+	}
+	if args[0] == "train" {
+		return
+	}
+	if after := files(t, dir); !slices.Equal(before, after) {
+		t.Errorf("files before: %v\nfiles after: %v", before, after)
+	}
+}
