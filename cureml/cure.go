@@ -78,8 +78,8 @@ func cureReleasedSoft(c CureConfig, u *Update, t cureTerms) Outcome {
 	nat, rob := u.Gradient(t.ceNat), u.Gradient(t.kl)
 	scores := make([]*Node, len(u.Names))
 	for _, i := range masked {
-		// β is inside the KL term's own gradient, as the code takes it from β·KL.
-		scores[i] = Add(MulScalar(nat[i], c.Alpha), MulScalar(rob[i], (1-c.Alpha)*c.Beta))
+		// The released code differentiates KL here, without the β that the loss gives it.
+		scores[i] = Add(MulScalar(nat[i], c.Alpha), MulScalar(rob[i], 1-c.Alpha))
 	}
 	zeroMasked(o.Grads, below(scores, masked, c.Percentile))
 	return o

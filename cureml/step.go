@@ -145,20 +145,25 @@ func pixels(x *Node) *Node {
 
 // run is one training step; it returns the logged numbers.
 func (p *programs) run(b *batch, lr, decay float64) ([]float32, error) {
-	x, adv := b.images, (*tensors.Tensor)(nil)
-	if p.method.Inner != nil {
-		var err error
-		if x, adv, err = p.perturb(b); err != nil {
-			return nil, err
-		}
-		defer x.FinalizeAll()
-		defer adv.FinalizeAll()
+	if p.method.Inner == nil {
+		return p.descend(b.images, nil, b.labels, lr, decay)
 	}
+	x, adv, err := p.perturb(b)
+	if err != nil {
+		return nil, err
+	}
+	defer x.FinalizeAll()
+	defer adv.FinalizeAll()
+	return p.descend(x, adv, b.labels, lr, decay)
+}
+
+// descend updates the memory and returns the logged numbers; adv is nil for methods without an attack.
+func (p *programs) descend(x, adv, y *tensors.Tensor, lr, decay float64) ([]float32, error) {
 	args, err := p.memory.donate(p.backend)
 	if err != nil {
 		return nil, err
 	}
-	args = append(args, x, b.labels, float32(lr), float32(decay))
+	args = append(args, x, y, float32(lr), float32(decay))
 	if adv != nil {
 		args = append(args, adv)
 	}
