@@ -1,0 +1,49 @@
+// Package zoo holds small trained networks, so that notebooks and first experiments start from real features instead of
+// random ones. They were trained with the project's own commands on a JPEG copy of CIFAR-10's 50,000 training images
+// (quality 75, about 30 dB): numbers obtained with them are of "CIFAR-10 (JPEG copy)" and are not to be set beside
+// published ones. results/zoo-NAME.json says for each network how it was trained and what it measured.
+//
+// The files are PyTorch state dicts of a ResNet-18 of base width 16 (names of kuangliu/pytorch-cifar), [0,1] inputs.
+package zoo
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"slices"
+	"strings"
+
+	"cure/cureml/nn"
+	"cure/cureml/weights"
+)
+
+//go:embed *.safetensors
+var files embed.FS
+
+// Names lists the networks, sorted.
+func Names() []string {
+	entries, _ := files.ReadDir(".") // an embedded folder cannot fail to open
+	var names []string
+	for _, e := range entries {
+		names = append(names, strings.TrimSuffix(e.Name(), ".safetensors"))
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Load reads a network by its name.
+func Load(name string) (*nn.State, error) {
+	text, err := files.ReadFile(name + ".safetensors")
+	if err != nil || !slices.Contains(Names(), name) {
+		return nil, fmt.Errorf("zoo: unknown network %q: accepted are %s", name, strings.Join(Names(), ", "))
+	}
+	d, err := weights.ReadSafetensors(bytes.NewReader(text), int64(len(text)))
+	if err != nil {
+		return nil, fmt.Errorf("zoo: %s: %w", name, err)
+	}
+	arch, err := nn.Parse("resnet18", 16, 10)
+	if err != nil {
+		return nil, err
+	}
+	return nn.Load(arch, d)
+}
