@@ -43,52 +43,66 @@ func ReadConfig(dir string) (Config, error) {
 	return c, nil
 }
 
+// Saved is a network that was read, and the file it came from.
+type Saved struct {
+	*nn.State
+	Path     string
+	Warnings []string // values that make no sense, an unfinished run
+}
+
 // LoadRun reads a network of the run in dir, one of Student, Revision and Best: from the files that a finished run
-// leaves, or from the checkpoint of an unfinished one. warnings say so in that case, and name tensors that hold NaN or
-// Inf.
-func LoadRun(dir, network string) (s *nn.State, warnings []string, err error) {
+// leaves, or from the checkpoint of an unfinished one, with a warning that says so.
+func LoadRun(dir, network string) (*Saved, error) {
 	c, err := ReadConfig(dir)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	files := map[string]string{Student: finalFile, Revision: revisionFile, Best: bestFile}
-	path := filepath.Join(dir, files[network])
 	method, err := NewMethod(c)
+	files := map[string]string{Student: finalFile, Revision: revisionFile, Best: bestFile}
 	switch {
 	case err != nil:
-		return nil, nil, err
+		return nil, err
 	case files[network] == "":
-		return nil, nil, fmt.Errorf("cureml: unknown network %q of a run: accepted are %s", network, strings.Join([]string{Student, Revision, Best}, ", "))
+		return nil, fmt.Errorf("cureml: unknown network %q of a run: accepted are %s", network, strings.Join([]string{Student, Revision, Best}, ", "))
 	case network == Revision && !method.Revision:
-		return nil, nil, fmt.Errorf("cureml: %s: method %s has no revision model", dir, c.Method)
+		return nil, fmt.Errorf("cureml: %s: method %s has no revision model", dir, c.Method)
 	}
-	s, warnings, err = nn.LoadFile(c.Arch, path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return s, warnings, err
+	path := filepath.Join(dir, files[network])
+	s, warnings, err := nn.LoadFile(c.Arch, path)
+	switch {
+	case err == nil:
+		return &Saved{s, path, warnings}, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	case network == Best:
+		return nil, fmt.Errorf("cureml: %s holds no %s: only runs with a validation split select one", dir, bestFile)
 	}
-	if network == Best {
-		return nil, nil, fmt.Errorf("cureml: %s holds no %s: only runs with a validation split select one", dir, bestFile)
-	}
-	start, err := nn.Init(c.Arch, 0) // shapes only: every value is replaced
+	return fromCheckpoint(dir, network, c, method)
+}
+
+// fromCheckpoint reads the student or the revision model of an unfinished run.
+func fromCheckpoint(dir, network string, c Config, method Method) (*Saved, error) {
+	start, err := nn.Init(c.Arch, 0) // every value is replaced
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	memory := newMemory(start, method.Revision)
 	defer memory.Free()
 	at, err := loadCheckpoint(dir, memory)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("cureml: %s holds neither %s nor a checkpoint yet", dir, files[network])
+		return nil, fmt.Errorf("cureml: the run in %s has no checkpoint yet", dir)
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	s, err = memory.network(network+"/", c.Arch, start.Tensors, at.Tracked)
+	s, err := memory.network(network+"/", c.Arch, start.Tensors, at.Tracked)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	warnings = append(warnings, fmt.Sprintf("the run in %s is not finished: this is its checkpoint of step %d", dir, at.Step))
-	for _, name := range s.Dict().NonFinite() {
-		warnings = append(warnings, fmt.Sprintf("tensor %s of %s holds NaN or Inf", name, filepath.Join(dir, checkpointFile)))
+	path := filepath.Join(dir, checkpointFile)
+	warnings := []string{fmt.Sprintf("the run in %s is not finished: this is its checkpoint of step %d", dir, at.Step)}
+	if bad := s.Dict().NonFinite(); bad != nil {
+		warnings = append(warnings, fmt.Sprintf("tensors of %s hold NaN or Inf: %s", path, strings.Join(bad, ", ")))
 	}
-	return s, warnings, nil
+	return &Saved{s, path, warnings}, nil
 }

@@ -41,7 +41,7 @@ func configFlags(fs *pflag.FlagSet) (apply func(config) error) {
 		changes[name] = func(c config) error { *at(c) = *v; return nil }
 	}
 
-	word("data", dataHelp+" (default mini)", func(c config) *string { return &c.Data })
+	word("data", "mini, or a file or folder (default mini)", func(c config) *string { return &c.Data })
 	word("init", "weights to start from (safetensors, .pt, .pth)", func(c config) *string { return &c.Init })
 	channels("mean", "three numbers that the network subtracts from the channels of its images", func(c config) *[]float64 { return &c.Arch.Mean })
 	channels("std", "three numbers that it divides them by", func(c config) *[]float64 { return &c.Arch.Std })
@@ -76,7 +76,7 @@ func configFlags(fs *pflag.FlagSet) (apply func(config) error) {
 
 	seed := fs.Uint64("seed", 0, "root of all random numbers")
 	changes["seed"] = func(c config) error { c.Seed = *seed; return nil }
-	arch := fs.String("arch", "", "architecture (default resnet18)")
+	arch := fs.String("arch", "", "architecture, such as resnet18 or wrn-28-10 (default resnet18)")
 	changes["arch"] = func(c config) error {
 		a, err := nn.Parse(*arch, 0, c.Arch.Classes)
 		c.Arch.Name, c.Arch.Width, c.Arch.NoFinalBN = a.Name, a.Width, false

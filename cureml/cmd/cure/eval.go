@@ -36,15 +36,17 @@ func newEval() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "eval",
 		Short: "Attack a network and report its natural and robust accuracy",
-		Long: `Attack a network and report its natural and robust accuracy.
+		Long: `Attack a network and report its natural and robust accuracy. An image counts as robust where it and all its
+adversarial images are classified correctly.
 
-Attacks are presets, to which flags such as --eps apply where they are given: ` + strings.Join(attacks.Presets(), ", ") + `.
-pgd20 and cw20 are the attacks of the TRADES, MART and CURE papers: eps 0.031, step size 0.003, uniform start. An image
-counts as robust where it and all its adversarial images are classified correctly.
+Attacks are presets, and the flags that are given override them. pgd20 and cw20 are the attacks of the TRADES, MART and
+CURE papers: eps 0.031, step size 0.003, uniform start. Sizes are in pixels of [0, 1]: 8/255, not 8.
 
 Weights are a file (safetensors, .pt, .pth, with PyTorch's names) together with --arch and --width, or a run folder of
-'cure train', which knows its network. Sizes are in pixels of [0, 1]: 8/255, not 8.`,
-		Example: `  cure train --method natural --width 4 --epochs 1 --eval-every 0 --out runs/example
+'cure train', which knows its network.
+
+` + wrap("Attacks: "+strings.Join(attacks.Presets(), ", ")+".") + "\n" + wrap("Architectures: "+nn.Names+".") + "\n" + `Data: ` + dataHelp + ".",
+		Example: `  cure train --method natural --width 4 --epochs 1 --eval-every 0 --resume --out runs/example
   cure eval --weights runs/example --records 0:64 --attack natural,fgsm,pgd20 --eps 8/255 --steps 5 --json example.json
   cure eval --arch resnet18 --width 4 --weights runs/example/final.safetensors --data mini --split test --records 64:96 --attack cw20 --batch 32`,
 		Args: noArgs,
@@ -52,7 +54,7 @@ Weights are a file (safetensors, .pt, .pth, with PyTorch's names) together with 
 	fs := cmd.Flags()
 	f.network.add(fs)
 	fs.StringVar(&f.network.weights, "weights", "", "file with weights, or run folder")
-	fs.StringVar(&f.data, "data", "mini", dataHelp)
+	fs.StringVar(&f.data, "data", "mini", "mini, or a file or folder")
 	fs.StringVar(&f.split, "split", "test", "train or test")
 	fs.StringVar(&f.records, "records", "", "records a to b-1 of the split as a:b, in the order of its file (default: all)")
 	fs.StringVar(&f.attack, "attack", "pgd20", "attacks with commas between")
@@ -184,11 +186,11 @@ func runEval(cmd *cobra.Command, f evalFlags) error {
 	if err != nil {
 		return usageError{err}
 	}
-	net, warnings, err := f.network.load(len(set.Classes))
+	net, err := f.network.load(len(set.Classes))
 	if err != nil {
 		return err
 	}
-	for _, w := range warnings {
+	for _, w := range net.Warnings {
 		fmt.Fprintln(os.Stderr, "warning:", w)
 	}
 	device, err := openBackend(f.backend)
@@ -196,7 +198,7 @@ func runEval(cmd *cobra.Command, f evalFlags) error {
 		return err
 	}
 	show := newProgress(os.Stderr)
-	report, err := evaluate(cmd.Context(), device, net, part, a, list, attacks.Options{Batch: f.batch, Seed: f.seed, Progress: show.attack})
+	report, err := evaluate(cmd.Context(), device, net.State, part, a, list, attacks.Options{Batch: f.batch, Seed: f.seed, Progress: show.attack})
 	show.end()
 	if err != nil {
 		return err
@@ -204,8 +206,8 @@ func runEval(cmd *cobra.Command, f evalFlags) error {
 	for _, w := range report.Warnings {
 		fmt.Fprintln(os.Stderr, "warning:", w)
 	}
-	report.Arch, report.Weights, report.Data, report.Records = net.Arch.Name, f.network.weights, f.data, [2]int{a, b}
-	report.Warnings = append(append([]string{}, warnings...), report.Warnings...) // never nil: null in JSON
+	report.Arch, report.Weights, report.Data, report.Records = net.Arch.Name, net.Path, f.data, [2]int{a, b}
+	report.Warnings = append(append([]string{}, net.Warnings...), report.Warnings...) // never nil: null in JSON
 	if f.json != "" {
 		if err := writeJSON(f.json, report); err != nil {
 			return fmt.Errorf("--json: %w", err)

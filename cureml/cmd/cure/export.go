@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cure/cureml/nn"
+	"cure/cureml"
 	"cure/cureml/weights"
 )
 
@@ -27,7 +27,7 @@ func newExport() *cobra.Command {
 
 A file is converted as it is, without the wrapping that checkpoints put around their weights. With --arch it must hold
 exactly that network.`,
-		Example: `  cure train --method cure --width 4 --epochs 1 --batch 64 --steps 1 --eval-every 0 --out runs/cure
+		Example: `  cure train --method cure --width 4 --epochs 1 --batch 64 --steps 1 --eval-every 0 --resume --out runs/cure
   cure export runs/cure --out student.safetensors
   cure export runs/cure --network revision --out revision.safetensors
   cure export revision.safetensors --arch resnet18 --width 4 --out checked.safetensors`,
@@ -86,21 +86,20 @@ func checkExport(out string, force bool) error {
 
 // dict is the state dict to write; typed says that the flags describe the network.
 func (f *networkFlags) dict(classes int, typed bool) (*weights.Dict, []string, error) {
-	var s *nn.State
-	var warnings []string
+	var s *cureml.Saved
 	var err error
 	switch {
 	case f.isRun():
-		s, warnings, err = f.loadRun()
+		s, err = cureml.LoadRun(f.weights, f.network)
 	case typed:
-		s, warnings, err = f.load(classes)
+		s, err = f.load(classes)
 	default:
 		return convert(f.weights)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	return s.Dict(), warnings, nil
+	return s.Dict(), s.Warnings, nil
 }
 
 // convert reads a file without knowing its network.

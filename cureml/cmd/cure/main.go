@@ -88,11 +88,48 @@ func newRoot() *cobra.Command {
 		return usage("unknown command %q: accepted are %s", args[0], strings.Join(names, ", "))
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetHelpCommand(newHelp(root))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%w ('%s --help' lists the flags)", err, cmd.CommandPath())
 	})
 	root.AddCommand(newSetup(), newDoctor(), newData(), newTrain(), newEval(), newExport(), newBench(), newBenchWorker())
 	return root
+}
+
+// newHelp is cobra's help command, except that an unknown topic is an error.
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Show the help of a command",
+		Example: `  cure help eval`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			target, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usage("no help for %q: 'cure help' lists the commands", strings.Join(args, " "))
+			}
+			return target.Help()
+		},
+	}
+}
+
+// wrap breaks a text into lines of at most 110 bytes, where its words allow.
+func wrap(text string) string {
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0:
+		case column+1+len(word) > 110:
+			b.WriteByte('\n')
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += len(word)
+	}
+	return b.String()
 }
 
 // usageError marks what the user typed wrong: exit code 2.

@@ -21,7 +21,7 @@ type networkFlags struct {
 }
 
 func (f *networkFlags) add(fs *pflag.FlagSet) {
-	fs.StringVar(&f.arch, "arch", "resnet18", "architecture: "+nn.Names)
+	fs.StringVar(&f.arch, "arch", "resnet18", "architecture, such as resnet18 or wrn-28-10")
 	fs.IntVar(&f.width, "width", 0, "base width (0: as published)")
 	fs.StringVar(&f.mean, "mean", "", "three numbers that the network subtracts from the channels of its images")
 	fs.StringVar(&f.std, "std", "", "three numbers that it divides them by")
@@ -82,21 +82,18 @@ func (f *networkFlags) parse(classes int) (a nn.Arch, err error) {
 }
 
 // load reads the network, which must have as many classes as asked for.
-func (f *networkFlags) load(classes int) (*nn.State, []string, error) {
-	if !f.isRun() {
-		a, err := f.parse(classes)
-		if err != nil {
-			return nil, nil, err
+func (f *networkFlags) load(classes int) (*cureml.Saved, error) {
+	if f.isRun() {
+		s, err := cureml.LoadRun(f.weights, f.network)
+		if err == nil && s.Arch.Classes != classes {
+			err = fmt.Errorf("%s holds a network with %d classes, the data has %d", f.weights, s.Arch.Classes, classes)
 		}
-		return nn.LoadFile(a, f.weights)
+		return s, err
 	}
-	s, warnings, err := f.loadRun()
-	if err == nil && s.Arch.Classes != classes {
-		err = fmt.Errorf("%s holds a network with %d classes, the data has %d", f.weights, s.Arch.Classes, classes)
+	a, err := f.parse(classes)
+	if err != nil {
+		return nil, err
 	}
-	return s, warnings, err
-}
-
-func (f *networkFlags) loadRun() (*nn.State, []string, error) {
-	return cureml.LoadRun(f.weights, f.network)
+	s, warnings, err := nn.LoadFile(a, f.weights)
+	return &cureml.Saved{State: s, Path: f.weights, Warnings: warnings}, err
 }

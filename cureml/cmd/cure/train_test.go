@@ -52,8 +52,8 @@ func TestTrainInterrupted(t *testing.T) {
 		}
 	}
 	o := cure(t, dir, strings.Fields("eval --weights run --data images.bin --attack natural --json out.json")...)
-	if r := report(t, filepath.Join(dir, "out.json")); len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "is not finished") || !strings.Contains(o.stderr, r.Warnings[0]) {
-		t.Errorf("warnings %q, standard error %q", r.Warnings, o.stderr)
+	if r := report(t, filepath.Join(dir, "out.json")); r.Weights != "run/checkpoint.safetensors" || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "is not finished") || !strings.Contains(o.stderr, r.Warnings[0]) {
+		t.Errorf("weights %s, warnings %q, standard error %q", r.Weights, r.Warnings, o.stderr)
 	}
 	cure(t, dir, "export", "run", "--out", "early.safetensors")
 	wantFailure(t, finish(t, command(dir, strings.Fields("train --resume --out run --lr 0.3")...)), 1, "was started with another config: schedule.max 0.2 -> 0.3")
