@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -226,60 +224,6 @@ func TestProc(t *testing.T) {
 	if got := field("a\t: 1\nmodel name\t: Abacus 3\nmodel name\t: other\n", "model name"); got != "Abacus 3" {
 		t.Errorf("field %q", got)
 	}
-}
-
-// TestFlatMemory: 200 CURE steps leave no device buffer behind. It needs XLA, whose memory the garbage collector does
-// not manage, and takes a minute: CURE_PROOF=1 runs it.
-func TestFlatMemory(t *testing.T) {
-	if os.Getenv("CURE_PROOF") == "" {
-		t.Skip("CURE_PROOF is not set")
-	}
-	job := Job{Name: "cure-step", Arch: "resnet18", Width: 8, Batch: 32}
-	cfg, err := job.config()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := cureml.NewStepper(mltest.XLA(t), cfg, images(4*job.Batch))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Free()
-	var early, late int64
-	for step := 1; step <= 200; step++ {
-		if _, err := s.Step(); err != nil {
-			t.Fatal(err)
-		}
-		switch step {
-		case 50:
-			early = resident(t)
-		case 200:
-			late = resident(t)
-		}
-	}
-	// A step's images alone are 32*32*32*3*4 bytes, 0.4 MB: 150 steps that kept them would add 59 MB.
-	if grown := late - early; grown > 20<<20 {
-		t.Errorf("resident memory grew by %d MiB from step 50 to step 200, to %d MiB", grown>>20, late>>20)
-	}
-}
-
-func resident(t *testing.T) int64 {
-	t.Helper()
-	f, err := os.Open("/proc/self/status")
-	if err != nil {
-		t.Skip(err)
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if fields := strings.Fields(lines.Text()); len(fields) == 3 && fields[0] == "VmRSS:" {
-			kilobytes, err := strconv.ParseInt(fields[1], 10, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return kilobytes << 10
-		}
-	}
-	t.Fatal("no VmRSS")
-	return 0
 }
 
 // BenchmarkStep times the step of each method on resnet18 of width 16 with 64 images, compilation excluded.

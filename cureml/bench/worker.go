@@ -53,7 +53,7 @@ func work(in *json.Decoder, out *json.Encoder) error {
 	if err != nil {
 		return err
 	}
-	if err := out.Encode(reply{Backend: b.Description(), Devices: devices(b)}); err != nil {
+	if err := out.Encode(reply{Backend: describe(b), Devices: devices(b)}); err != nil {
 		return err
 	}
 	set := images(4 * job.Batch)
@@ -79,6 +79,14 @@ func work(in *json.Decoder, out *json.Encoder) error {
 			return err
 		}
 	}
+}
+
+// describe names b, with the plugin's package and XLA flags where they are known.
+func describe(b compute.Backend) string {
+	if p, err := backend.Find(); err == nil && strings.Contains(b.Description(), p.Path) {
+		return strings.Join(append([]string{p.String()}, p.Flags...), " ")
+	}
+	return b.Description()
 }
 
 // devices describes the accelerators of b; the processor is described elsewhere.
