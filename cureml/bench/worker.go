@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -81,12 +82,17 @@ func work(in *json.Decoder, out *json.Encoder) error {
 	}
 }
 
-// describe names b, with the plugin's package and XLA flags where they are known.
+// describe names b, with the plugin and the XLA flags where they are known.
 func describe(b compute.Backend) string {
-	if p, err := backend.Find(); err == nil && strings.Contains(b.Description(), p.Path) {
-		return strings.Join(append([]string{p.String()}, p.Flags...), " ")
+	p, err := backend.Find()
+	if err != nil || !strings.Contains(b.Description(), p.Path) {
+		return b.Description()
 	}
-	return b.Description()
+	name := p.Package
+	if name == "" {
+		name = filepath.Base(p.Path)
+	}
+	return strings.Join(append([]string{fmt.Sprintf("xla on %s, %s, PJRT API %s", p.Platform, name, p.API)}, p.Flags...), ", ")
 }
 
 // devices describes the accelerators of b; the processor is described elsewhere.
