@@ -39,23 +39,32 @@ func (f *networkFlags) check(what string, typed *pflag.FlagSet) error {
 	if err := exists(what, f.weights); err != nil {
 		return err
 	}
-	if f.isRun() {
-		if !cureml.IsRun(f.weights) {
-			return usage("%s: %s is neither a file with weights nor a run folder", what, f.weights)
-		}
-		for _, flag := range []string{"arch", "width", "mean", "std"} {
-			if typed.Changed(flag) {
-				return usage("--%s: the run folder %s says itself which network it holds", flag, f.weights)
-			}
-		}
-	} else if typed.Changed("network") {
-		return usage("--network: only run folders hold several networks, %s is a file", f.weights)
-	}
 	if networks := []string{cureml.Student, cureml.Revision, cureml.Best}; !slices.Contains(networks, f.network) {
 		return usage("--network %q: accepted are %s", f.network, strings.Join(networks, ", "))
 	}
-	_, err := f.parse(10)
-	return err
+	a, err := f.parse(10)
+	if err != nil {
+		return err
+	}
+	if !f.isRun() {
+		if typed.Changed("network") {
+			return usage("--network: only run folders hold several networks, %s is a file", f.weights)
+		}
+		return nil
+	}
+	if !cureml.IsRun(f.weights) {
+		return usage("%s: %s is neither a file with weights nor a run folder", what, f.weights)
+	}
+	c, err := cureml.ReadConfig(f.weights)
+	switch {
+	case err != nil:
+		return err
+	case typed.Changed("arch") && a.Name != c.Arch.Name || typed.Changed("width") && a.Width != c.Arch.Width:
+		return usage("--arch, --width: the run folder %s holds %s of width %d", f.weights, c.Arch.Name, c.Arch.Width)
+	case typed.Changed("mean") || typed.Changed("std"):
+		return usage("--mean, --std: the run folder %s says itself how its network normalises images", f.weights)
+	}
+	return nil
 }
 
 // parse is the network as the flags describe it.
@@ -69,13 +78,13 @@ func (f *networkFlags) parse(classes int) (a nn.Arch, err error) {
 	if f.mean == "" || f.std == "" {
 		return a, usage("--mean and --std: want both or none")
 	}
-	if a.Mean, err = parseNumbers("mean", f.mean); err != nil {
-		return a, err
+	if a.Mean, err = parseNumbers("mean", f.mean); err == nil {
+		a.Std, err = parseNumbers("std", f.std)
 	}
-	if a.Std, err = parseNumbers("std", f.std); err != nil {
-		return a, err
+	if err == nil {
+		err = a.Validate()
 	}
-	if err := a.Validate(); err != nil {
+	if err != nil {
 		return a, usageError{err}
 	}
 	return a, nil

@@ -120,7 +120,7 @@ func parseNumbers(flag, v string) ([]float64, error) {
 	for _, text := range strings.Split(v, ",") {
 		x, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 		if err != nil {
-			return nil, usage("--%s %q: want three numbers with commas between, such as 0.49,0.48,0.45", flag, v)
+			return nil, fmt.Errorf("--%s %q: want three numbers with commas between, such as 0.49,0.48,0.45", flag, v)
 		}
 		list = append(list, x)
 	}

@@ -29,7 +29,7 @@ func TestTrain(t *testing.T) {
 			if !strings.Contains(o.stderr, method+" train step 2/2") || !strings.Contains(o.stderr, "test robust") {
 				t.Errorf("standard error %q", o.stderr)
 			}
-			cure(t, dir, strings.Fields("eval --weights run --data images.bin --attack natural")...)
+			cure(t, dir, strings.Fields("eval --weights run --arch resnet18 --width 2 --data images.bin --attack natural")...)
 			if method == "cure" {
 				cure(t, dir, strings.Fields("eval --weights run --network revision --data images.bin --attack natural")...)
 			} else {

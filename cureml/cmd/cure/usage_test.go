@@ -67,7 +67,9 @@ func TestUsage(t *testing.T) {
 		{eval + "--mean 0,0,0 --std 1,0,1", "std above 0"},
 		{eval + "--backend abacus", "unknown backend \"abacus\""},
 		{eval + "--network best", "only run folders hold several networks"},
-		{"eval --weights run --data images.bin --width 4", "the run folder run says itself"},
+		{"eval --weights run --data images.bin --width 4", "the run folder run holds resnet18 of width 2"},
+		{"eval --weights run --data images.bin --width 2 --arch resnet34", "the run folder run holds resnet18 of width 2"},
+		{"eval --weights run --data images.bin --mean 0,0,0 --std 1,1,1", "the run folder run says itself"},
 		{"eval --weights run --data images.bin --network teacher", `--network "teacher": accepted are student, revision, best`},
 
 		{"train --method natural", "--out is missing"},
