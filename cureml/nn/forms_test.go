@@ -71,7 +71,11 @@ func TestForms(t *testing.T) {
 			for _, x := range s.Tensors {
 				last[x.Kind] = x.Name
 			}
-			out := run(t, mltest.Backend(t), s, []*tensors.Tensor{x}, func(net *Net, in []*Node) []*Node {
+			backend := mltest.GoBackend(t)
+			if s.Arch.swish() || os.Getenv("CURE_PROOF") != "" { // XLA takes seconds to compile each; the others' parts are in TestForwardParity
+				backend = mltest.Backend(t)
+			}
+			out := run(t, backend, s, []*tensors.Tensor{x}, func(net *Net, in []*Node) []*Node {
 				out := []*Node{net.Forward(Eval, in[0]), net.Forward(Train, in[0])}
 				return append(out, net.Vars[last[RunningMean]], net.Vars[last[RunningVar]])
 			})
@@ -80,9 +84,6 @@ func TestForms(t *testing.T) {
 				want := tensor(t, expected, stem+"."+what)
 				t.Logf("%s: largest error %.2g", what, farthest(floats(out[i]), want))
 				tolerance := []float64{2e-5, 2e-5, 2e-6, 2e-6}[i]
-				if stem == "resnet50" && i == 1 {
-					tolerance = 1e-4 // 2 channels deep down hardly vary over the batch: PyTorch's own float32 is 1.9e-5 off
-				}
 				mltest.Close(t, what, floats(out[i]), want, tolerance, 0)
 			}
 		})
