@@ -39,6 +39,15 @@ func smallSets(t testing.TB) Sets {
 	return Sets{Train: train, Test: test}
 }
 
+func smallStart(t testing.TB, c Config) *nn.State {
+	t.Helper()
+	s, err := nn.Init(c.Arch, c.Seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // batch64 is n images, their adversarial versions and labels as float64, for graphs on the Go backend.
 type batch64 struct{ x, adv, y *tensors.Tensor }
 

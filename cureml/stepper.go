@@ -36,7 +36,7 @@ func NewStepper(backend compute.Backend, cfg Config, set *data.Set) (*Stepper, e
 	if err != nil {
 		return nil, err
 	}
-	start, err := startState(cfg)
+	start, err := startState(&cfg, "", nil)
 	if err != nil {
 		return nil, err
 	}

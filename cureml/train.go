@@ -16,8 +16,23 @@ import (
 	"cure/data"
 )
 
-// Sets are the images of a run. Test is only measured, never used to select anything.
-type Sets struct{ Train, Test *data.Set }
+// Sets are the images of a run. Test is only measured, never used to select anything. Validation selects the best
+// checkpoint; Train holds it out of the training images where the config asks for one.
+type Sets struct{ Train, Validation, Test *data.Set }
+
+// split holds the validation images out, and checks that a batch of training images is left.
+func (c Config) split(s Sets) (Sets, error) {
+	if c.Validation > 0 {
+		var err error
+		if s.Train, s.Validation, err = s.Train.HoldOut(c.Validation, c.Seed); err != nil {
+			return s, err
+		}
+	}
+	if n := s.Train.Len(); n < c.Batch {
+		return s, fmt.Errorf("cureml: %d training images are less than one batch of %d", n, c.Batch)
+	}
+	return s, nil
+}
 
 // Summary is how a run ended.
 type Summary struct {
@@ -41,15 +56,19 @@ func Train(ctx context.Context, backend compute.Backend, cfg Config, sets Sets, 
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if sets.Train.Len() < cfg.Batch {
-		return nil, fmt.Errorf("cureml: %d training images are less than one batch of %d", sets.Train.Len(), cfg.Batch)
+	start, err := startState(&cfg, dir, progress)
+	if err != nil {
+		return nil, err
+	}
+	if sets, err = cfg.split(sets); err != nil {
+		return nil, err
 	}
 	folder, err := openFolder(dir, cfg, resume)
 	if err != nil {
 		return nil, err
 	}
 	defer folder.close()
-	r, err := newRun(backend, cfg, sets, folder, progress)
+	r, err := newRun(backend, cfg, start, sets, folder, progress)
 	if err != nil {
 		return nil, err
 	}
@@ -74,22 +93,12 @@ type run struct {
 	afterStep func(step int)
 }
 
-func newRun(backend compute.Backend, cfg Config, sets Sets, f *folder, out io.Writer) (*run, error) {
+func newRun(backend compute.Backend, cfg Config, start *nn.State, sets Sets, f *folder, out io.Writer) (*run, error) {
 	method, err := NewMethod(cfg)
 	if err != nil {
 		return nil, err
 	}
-	train, validation := sets.Train, (*data.Set)(nil)
-	if cfg.Validation > 0 {
-		if train, validation, err = sets.Train.HoldOut(cfg.Validation, cfg.Seed); err != nil {
-			return nil, err
-		}
-	}
-	start, err := startState(cfg)
-	if err != nil {
-		return nil, err
-	}
-	r := &run{cfg: cfg, folder: f, perEpoch: stepsPerEpoch(train.Len(), cfg.Batch)}
+	r := &run{cfg: cfg, folder: f, perEpoch: stepsPerEpoch(sets.Train.Len(), cfg.Batch)}
 	r.at = progress{Tracked: start.Tracked, Best: -1}
 	r.memory = newMemory(start, method.Revision)
 	if _, err := os.Stat(filepath.Join(f.dir, checkpointFile)); err == nil {
@@ -112,24 +121,12 @@ func newRun(backend compute.Backend, cfg Config, sets Sets, f *folder, out io.Wr
 		}
 		r.phases = append(r.phases, p)
 	}
-	r.batcher = newBatcher(cfg, train, method)
-	if r.eval, err = newEvaluation(backend, cfg, start.Tensors, sets.Test, validation); err != nil {
+	r.batcher = newBatcher(cfg, sets.Train, method)
+	if r.eval, err = newEvaluation(backend, cfg, start.Tensors, sets.Test, sets.Validation); err != nil {
 		return nil, err
 	}
 	r.show = newDisplay(out, cfg, r.perEpoch)
 	return r, nil
-}
-
-// startState is random weights, or those of cfg.Init.
-func startState(cfg Config) (*nn.State, error) {
-	if cfg.Init == "" {
-		return nn.Init(cfg.Arch, cfg.Seed)
-	}
-	s, warnings, err := nn.LoadFile(cfg.Arch, cfg.Init)
-	if err == nil && len(warnings) > 0 {
-		err = fmt.Errorf("cureml: %s", warnings[0])
-	}
-	return s, err
 }
 
 func (r *run) total() int { return r.cfg.Epochs * r.perEpoch }

@@ -112,7 +112,7 @@ func TestInterrupted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := newRun(mltest.GoBackend(t), c, smallSets(t), folder, nil)
+		r, err := newRun(mltest.GoBackend(t), c, smallStart(t, c), smallSets(t), folder, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -197,7 +197,7 @@ func TestDiverges(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer folder.close()
-	r, err := newRun(mltest.GoBackend(t), c, smallSets(t), folder, io.Discard)
+	r, err := newRun(mltest.GoBackend(t), c, smallStart(t, c), smallSets(t), folder, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

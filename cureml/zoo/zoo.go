@@ -17,6 +17,9 @@ import (
 	"cure/cureml/weights"
 )
 
+// Width is the base width of every network here.
+const Width = 16
+
 //go:embed *.safetensors
 var files embed.FS
 
@@ -41,7 +44,7 @@ func Load(name string) (*nn.State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("zoo: %s: %w", name, err)
 	}
-	arch, err := nn.Parse("resnet18", 16, 10)
+	arch, err := nn.Parse("resnet18", Width, 10)
 	if err != nil {
 		return nil, err
 	}

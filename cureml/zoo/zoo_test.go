@@ -1,4 +1,4 @@
-package zoo
+package zoo_test
 
 import (
 	"crypto/sha256"
@@ -11,6 +11,7 @@ import (
 	"cure/attacks"
 	"cure/cureml"
 	"cure/cureml/mltest"
+	"cure/cureml/zoo"
 	"cure/data/mini"
 )
 
@@ -30,10 +31,10 @@ type card struct {
 // TestCards evaluates every network again: its clean accuracy must be the card's to the image, its robust accuracy under
 // the card's attacks on the first 128 images within four standard errors of the card's.
 func TestCards(t *testing.T) {
-	if len(Names()) == 0 {
+	if len(zoo.Names()) == 0 {
 		t.Fatal("no networks are embedded")
 	}
-	for _, name := range Names() {
+	for _, name := range zoo.Names() {
 		text, err := os.ReadFile("../../results/zoo-" + name + ".json")
 		if err != nil {
 			t.Fatal(err)
@@ -42,14 +43,14 @@ func TestCards(t *testing.T) {
 		if err := json.Unmarshal(text, &c); err != nil {
 			t.Fatal(err)
 		}
-		file, err := files.ReadFile(name + ".safetensors")
+		file, err := os.ReadFile(name + ".safetensors")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if sum := sha256.Sum256(file); hex.EncodeToString(sum[:]) != c.SHA256 {
 			t.Errorf("%s: the card is of other weights, SHA-256 %s", name, c.SHA256)
 		}
-		s, err := Load(name)
+		s, err := zoo.Load(name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +84,7 @@ func TestCards(t *testing.T) {
 
 func TestUnknown(t *testing.T) {
 	for _, name := range []string{"", "cure2", "../zoo", "natural.safetensors"} {
-		if _, err := Load(name); err == nil {
+		if _, err := zoo.Load(name); err == nil {
 			t.Errorf("%q: want an error", name)
 		}
 	}

@@ -42,7 +42,7 @@ func configFlags(fs *pflag.FlagSet) (apply func(config) error) {
 	}
 
 	word("data", "mini, or a file or folder (default mini)", func(c config) *string { return &c.Data })
-	word("init", "weights to start from (safetensors, .pt, .pth)", func(c config) *string { return &c.Init })
+	word("init", "weights to start from: a file (safetensors, .pt, .pth) or zoo:NAME", func(c config) *string { return &c.Init })
 	channels("mean", "three numbers that the network subtracts from the channels of its images", func(c config) *[]float64 { return &c.Arch.Mean })
 	channels("std", "three numbers that it divides them by", func(c config) *[]float64 { return &c.Arch.Std })
 	count("epochs", "epochs", func(c config) *int { return &c.Epochs })

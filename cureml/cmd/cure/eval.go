@@ -53,7 +53,7 @@ Weights are a file (safetensors, .pt, .pth, with PyTorch's names) together with 
 	}
 	fs := cmd.Flags()
 	f.network.add(fs)
-	fs.StringVar(&f.network.weights, "weights", "", "file with weights, or run folder")
+	fs.StringVar(&f.network.weights, "weights", "", "file with weights, run folder, or zoo:NAME for a shipped network")
 	fs.StringVar(&f.data, "data", "mini", "mini, or a file or folder")
 	fs.StringVar(&f.split, "split", "test", "train or test")
 	fs.StringVar(&f.records, "records", "", "records a to b-1 of the split as a:b, in the order of its file (default: all)")

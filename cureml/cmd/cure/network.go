@@ -10,6 +10,7 @@ import (
 
 	"cure/cureml"
 	"cure/cureml/nn"
+	"cure/cureml/zoo"
 )
 
 // networkFlags say which weights to read, and into which network.
@@ -36,7 +37,7 @@ func (f *networkFlags) isRun() bool {
 
 // check finds what is wrong on the command line; what names the weights in errors.
 func (f *networkFlags) check(what string, typed *pflag.FlagSet) error {
-	if err := exists(what, f.weights); err != nil {
+	if err := weightsExist(what, f.weights); err != nil {
 		return err
 	}
 	if networks := []string{cureml.Student, cureml.Revision, cureml.Best}; !slices.Contains(networks, f.network) {
@@ -69,6 +70,9 @@ func (f *networkFlags) check(what string, typed *pflag.FlagSet) error {
 
 // parse is the network as the flags describe it.
 func (f *networkFlags) parse(classes int) (a nn.Arch, err error) {
+	if strings.HasPrefix(f.weights, cureml.ZooPrefix) && f.width == 0 {
+		f.width = zoo.Width
+	}
 	if a, err = nn.Parse(f.arch, f.width, classes); err != nil {
 		return a, usageError{err}
 	}
@@ -103,6 +107,6 @@ func (f *networkFlags) load(classes int) (*cureml.Saved, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, warnings, err := nn.LoadFile(a, f.weights)
+	s, warnings, err := cureml.LoadWeights(a, f.weights)
 	return &cureml.Saved{State: s, Path: f.weights, Warnings: warnings}, err
 }

@@ -12,6 +12,7 @@ import (
 
 	"cure/attacks"
 	"cure/cureml"
+	"cure/cureml/zoo"
 	"cure/data"
 	"cure/data/mini"
 )
@@ -47,6 +48,18 @@ func openSets(ref string) (sets cureml.Sets, err error) {
 		return sets, fmt.Errorf("%s: the classes of the training and the test images differ", ref)
 	}
 	return sets, nil
+}
+
+// weightsExist is exists for weights, which may be a shipped network, zoo:NAME.
+func weightsExist(what, ref string) error {
+	name, shipped := strings.CutPrefix(ref, cureml.ZooPrefix)
+	if !shipped {
+		return exists(what, ref)
+	}
+	if !slices.Contains(zoo.Names(), name) {
+		return usage("%s %s: shipped networks are %s%s", what, ref, cureml.ZooPrefix, strings.Join(zoo.Names(), ", "+cureml.ZooPrefix))
+	}
+	return nil
 }
 
 // exists is a usage error where a file that was named on the command line is not there.

@@ -110,7 +110,7 @@ func (f trainFlags) base(typed *pflag.FlagSet) (c cureml.Config, err error) {
 
 func (f trainFlags) run(cmd *cobra.Command, c cureml.Config) error {
 	if c.Init != "" {
-		if err := exists("--init", c.Init); err != nil {
+		if err := weightsExist("--init", c.Init); err != nil {
 			return err
 		}
 	}
@@ -122,11 +122,6 @@ func (f trainFlags) run(cmd *cobra.Command, c cureml.Config) error {
 		return usage("--batch %d: %s has %d training images", c.Batch, c.Data, n)
 	}
 	c.Arch.Classes = len(sets.Train.Classes)
-	if c.Init != "" { // before a run folder is made
-		if _, _, err := nn.LoadFile(c.Arch, c.Init); err != nil {
-			return err
-		}
-	}
 	b, err := openBackend(f.backend)
 	if err != nil {
 		return err
