@@ -33,7 +33,11 @@ func run(t testing.TB, backend compute.Backend, s *State, inputs []*tensors.Tens
 		args = append(args, tensors.FromFlatDataAndDimensions(s.Values[x.Name], x.Shape...))
 	}
 	for _, x := range inputs {
-		args = append(args, x)
+		clone, err := x.LocalClone() // a tensor stays with the first backend that sees it
+		if err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, clone)
 	}
 	out, err := exec.Call(args...)
 	if err != nil {
