@@ -8,7 +8,7 @@ import (
 )
 
 // Init draws start values: PyTorch's defaults for the ResNets (convolutions, linear weights and biases uniform in
-// ±1/sqrt(fan in)), and those of the TRADES repository for WideResNets (convolutions normal with deviation
+// ±1/sqrt(fan in)), and those of the TRADES repository for WideResNets of both forms (convolutions normal with deviation
 // sqrt(2/(k²·out)), linear bias 0). Norms start at scale 1, offset 0, mean 0, variance 1. Each tensor has its own stream
 // of random numbers (seed, name), the same on every backend.
 func Init(a Arch, seed uint64) (*State, error) {
