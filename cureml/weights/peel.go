@@ -5,13 +5,15 @@ import (
 	"strings"
 )
 
-// containers are the keys under which published checkpoints keep their state dict, in order of preference.
-var containers = []string{"state_dict", "model", "net"}
+// containers are the keys under which published checkpoints keep their state dict, in order of preference. The first
+// three are everybody's; model_state_dict is that of imrahulr/hat and wzekai99/DM-Improves-AT, last and best those of
+// tml-epfl/understanding-fast-adv-training, of which RobustBench evaluates last.
+var containers = []string{"state_dict", "model", "net", "model_state_dict", "last", "best"}
 
 // prefixes are what wrappers put before every name: DataParallel "module", normalising wrappers "model".
 var prefixes = []string{"module", "model"}
 
-// Peel returns the state dict inside d: it strips containers ("state_dict", "model", "net") and the prefixes
+// Peel returns the state dict inside d: it strips containers ("state_dict", "model", "net", ...) and the prefixes
 // "module." and "model." while all names share them.
 //
 // A container read from a pickle is entered even when the file has other tensors beside it, such as an

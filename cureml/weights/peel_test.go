@@ -42,6 +42,8 @@ func TestPeel(t *testing.T) {
 		{"container without a pickle", nil, []string{"state_dict.a", "state_dict.b"}, []string{"a", "b"}},
 		{"not shared by all", nil, []string{"model.a", "mean"}, []string{"model.a", "mean"}},
 		{"container beside others", []string{"net", "optimizer"}, []string{"net.a", "optimizer.state.0.momentum_buffer"}, []string{"a"}},
+		{"model_state_dict", []string{"model_state_dict", "ema"}, []string{"model_state_dict.a", "ema.a"}, []string{"a"}},
+		{"last before best", []string{"best", "last"}, []string{"best.a", "last.b"}, []string{"b"}},
 		{"preferred container", []string{"model", "state_dict"}, []string{"model.a", "state_dict.b"}, []string{"b"}},
 		{"container in a container", []string{"model", "model.net", "model.opt"}, []string{"model.net.a", "model.opt.b", "eps"}, []string{"a"}},
 		{"bare prefix", nil, []string{"module."}, []string{"module."}},
