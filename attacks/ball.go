@@ -17,14 +17,16 @@ const (
 	Linf Norm = iota
 	// L2 bounds the Euclidean length of the perturbation of a whole image.
 	L2
+	// L1 bounds the sum of the absolute changes of an image.
+	L1
 )
 
 // smallestNorm is the length below which a gradient counts as zero, so that no step divides by zero.
 const smallestNorm = 1e-12
 
-var normNames = []string{"linf", "l2"}
+var normNames = []string{"linf", "l2", "l1"}
 
-// String is the name on the command line and in reports: "linf" or "l2".
+// String is the name on the command line and in reports: "linf", "l2" or "l1".
 func (n Norm) String() string {
 	if n < 0 || int(n) >= len(normNames) {
 		return fmt.Sprintf("Norm(%d)", int(n))
@@ -41,7 +43,7 @@ type Ball struct {
 // Project maps adv to the eps-ball around x and then to the pixel box. Both are [B, ...] of one float type, x in [0, 1].
 //
 // Linf clips each pixel, which is the exact projection to ball and box. L2 scales the perturbation back to length eps
-// and then clips to the box, as the reference codes do: the result obeys both, but it is not the nearest such point.
+// and then clips to the box, as the reference codes do: the result obeys both, but it is not the nearest such point. L1 is the exact projection again.
 // With eps = 0 the result is x, bit for bit.
 func (b Ball) Project(adv, x *Node) *Node {
 	if b.Eps == 0 {
@@ -56,13 +58,15 @@ func (b Ball) Project(adv, x *Node) *Node {
 		delta := Sub(adv, x)
 		shrink := MinScalar(Div(Scalar(x.Graph(), dtypes.Float64, b.Eps), MaxScalar(lengths(delta), smallestNorm)), 1)
 		return ClipScalar(Add(x, Mul(delta, ConvertDType(shrink, x.DType()))), 0, 1)
+	case L1:
+		return projectL1(adv, x, Scalar(x.Graph(), dtypes.Float64, b.Eps))
 	}
-	exceptions.Panicf("attacks.Ball.Project: norm %s, want linf or l2", b.Norm)
+	exceptions.Panicf("attacks.Ball.Project: norm %s, want linf, l2 or l1", b.Norm)
 	return nil
 }
 
 // Direction is the direction of steepest ascent of unit size in the norm: sign(g) for Linf, g / max(|g|_2, 1e-12) per
-// image for L2. Where the gradient is zero there is no move; entries that are NaN or infinite count as zero.
+// image for L2, and for L1 sign(g) on the largest |g| alone, shared among equals. Where the gradient is zero there is no move; entries that are NaN or infinite count as zero.
 func (b Ball) Direction(grad *Node) *Node {
 	grad = finite(grad)
 	switch b.Norm {
@@ -71,8 +75,10 @@ func (b Ball) Direction(grad *Node) *Node {
 	case L2:
 		unit := Div(ConvertDType(grad, dtypes.Float64), MaxScalar(lengths(grad), smallestNorm))
 		return ConvertDType(unit, grad.DType())
+	case L1:
+		return sparse(grad, ZerosLike(lengths(grad)))
 	}
-	exceptions.Panicf("attacks.Ball.Direction: norm %s, want linf or l2", b.Norm)
+	exceptions.Panicf("attacks.Ball.Direction: norm %s, want linf, l2 or l1", b.Norm)
 	return nil
 }
 
@@ -88,14 +94,18 @@ func (b Ball) within(adv, x []float32) bool {
 
 // distance is the norm of adv - x, computed in float64.
 func (b Ball) distance(adv, x []float32) float64 {
-	var largest, squares float64
+	var largest, squares, sum float64
 	for i, v := range adv {
 		d := math.Abs(float64(v) - float64(x[i]))
 		largest = math.Max(largest, d)
 		squares += d * d
+		sum += d
 	}
-	if b.Norm == Linf {
+	switch b.Norm {
+	case Linf:
 		return largest
+	case L1:
+		return sum
 	}
 	return math.Sqrt(squares)
 }
@@ -104,11 +114,19 @@ func (b Ball) distance(adv, x []float32) float64 {
 // sum are float64 because 3072 float32 terms, added in an order that the backend chooses, would miss the tolerance of
 // within, and small gradients would underflow.
 func lengths(x *Node) *Node {
+	return Sqrt(sumImages(Square(ConvertDType(x, dtypes.Float64))))
+}
+
+// sumImages is the sum over each image of x [B, ...], with the axes kept: [B, 1, ...].
+func sumImages(x *Node) *Node { return reduceImages(x, ReduceSum) }
+
+// reduceImages applies a reduction to each image of x [B, ...], with the axes kept.
+func reduceImages(x *Node, reduction func(x *Node, axes ...int) *Node) *Node {
 	axes := make([]int, x.Rank()-1)
 	for i := range axes {
 		axes[i] = i + 1
 	}
-	return Sqrt(ReduceAndKeep(Square(ConvertDType(x, dtypes.Float64)), ReduceSum, axes...))
+	return ReduceAndKeep(x, reduction, axes...)
 }
 
 // finite replaces NaN and infinite entries by zero.

@@ -84,7 +84,7 @@ func TestZeroEpsReturnsTheImage(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	x := randomImages(rng, 3, 50)
 	noise := moved(rng, x, 1)
-	for _, norm := range []Norm{Linf, L2} {
+	for _, norm := range []Norm{Linf, L2, L1} {
 		for _, start := range []Start{None, Uniform, UniformUnclipped, Normal} {
 			p := PGD{Ball: Ball{Norm: norm}, StepSize: .1, Start: start}
 			got := eval(t, backend, func(in []*Node) []*Node {
@@ -121,6 +121,10 @@ func TestDirection(t *testing.T) {
 		{"no gradient, L2", L2, []float32{0, 0, 0, 0}, []float32{0, 0, 0, 0}},
 		{"NaN and infinity count as zero, Linf", Linf, []float32{nan, inf, -inf, -2}, []float32{0, 0, 0, -1}},
 		{"NaN and infinity count as zero, L2", L2, []float32{nan, inf, -inf, -2}, []float32{0, 0, 0, -1}},
+		{"the largest alone", L1, []float32{3, 0, 0, -4}, []float32{0, 0, 0, -1}},
+		{"equals share", L1, []float32{-4, 0, 4, -4}, []float32{-1. / 3, 0, 1. / 3, -1. / 3}},
+		{"no gradient, L1", L1, []float32{0, 0, 0, 0}, []float32{0, 0, 0, 0}},
+		{"NaN and infinity count as zero, L1", L1, []float32{nan, inf, -inf, -2}, []float32{0, 0, 0, -1}},
 		{"large", L2, []float32{3e30, 0, 0, -4e30}, []float32{.6, 0, 0, -.8}},
 	}
 	for _, tc := range cases {

@@ -1,6 +1,7 @@
 package attacks
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -50,17 +51,43 @@ func (l linear) value(x []float32) float64 {
 	return f
 }
 
-// distance of an image to the boundary: |f| / |w|_q with the dual norm q. The box is ignored.
+// distance of an image to the boundary: |f| / |w|_q with the dual norm q. The box is ignored, except in L1, where few
+// pixels move far: the largest weights go first, each up to the wall.
 func (l linear) distance(x []float32, norm Norm) float64 {
 	var l1, squares float64
 	for _, w := range l.w {
 		l1 += math.Abs(float64(w))
 		squares += float64(w) * float64(w)
 	}
-	if norm == Linf {
+	switch norm {
+	case Linf:
 		return math.Abs(l.value(x)) / l1
+	case L1:
+		return l.distanceL1(x)
 	}
 	return math.Abs(l.value(x)) / math.Sqrt(squares)
+}
+
+func (l linear) distanceL1(x []float32) (distance float64) {
+	order := make([]int, len(x))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(math.Abs(float64(l.w[j])), math.Abs(float64(l.w[i]))) })
+	left, downhill := math.Abs(l.value(x)), l.value(x) > 0
+	for _, i := range order {
+		room := float64(x[i])
+		if (l.w[i] > 0) != downhill {
+			room = 1 - room
+		}
+		slope := math.Abs(float64(l.w[i]))
+		if slope*room >= left {
+			return distance + left/slope
+		}
+		left -= slope * room
+		distance += room
+	}
+	return math.Inf(1)
 }
 
 // greyImages are near the middle of the box, so that no boundary is further than a wall; labels are the predictions.
@@ -116,7 +143,7 @@ func TestLinearModelsInClosedForm(t *testing.T) {
 		l := newLinear(rng, d)
 		images, labels := l.greyImages(rng, n)
 		model := l.model(backend, image)
-		for _, norm := range []Norm{Linf, L2} {
+		for _, norm := range []Norm{Linf, L2, L1} {
 			distances := make([]float64, n)
 			for i := range distances {
 				distances[i] = l.distance(floats(images[i*d:(i+1)*d]), norm)
@@ -157,10 +184,13 @@ func checkReturned(t *testing.T, where string, ball Ball, adv, x []float32) {
 			t.Fatalf("%s: pixel %d is %g", where, i, v)
 		}
 		delta := float64(v) - float64(x[i])
-		if ball.Norm == Linf {
+		switch ball.Norm {
+		case Linf:
 			size = math.Max(size, math.Abs(delta))
-		} else {
+		case L2:
 			size = math.Hypot(size, delta)
+		case L1:
+			size += math.Abs(delta)
 		}
 	}
 	if size > ball.Eps*(1+1e-6)+1e-7 {

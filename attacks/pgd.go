@@ -41,7 +41,8 @@ func (s Start) String() string {
 //
 //	x' <- Project(x' + StepSize * Direction(d loss / d x'))
 //
-// repeated Steps times from Start. One step of size eps from the clean image is FGSM.
+// repeated Steps times from Start. In L1 a step moves the 1% of the pixel values with the largest gradient that are not
+// at a wall, by equal parts (SLIDE, Tramèr and Boneh 2019): single pixels, the steepest direction, make a weak attack. One step of size eps from the clean image is FGSM.
 type PGD struct {
 	Ball     Ball
 	Steps    int
@@ -65,7 +66,11 @@ func (p PGD) Step(x, adv *Node, objective func(adv *Node) *Node) *Node {
 
 // move applies one step along grad and detaches the result.
 func (p PGD) move(x, adv, grad *Node) *Node {
-	next := Add(adv, MulScalar(p.Ball.Direction(grad), p.StepSize))
+	direction := p.Ball.Direction
+	if p.Ball.Norm == L1 {
+		direction = func(grad *Node) *Node { return slide(adv, grad) }
+	}
+	next := Add(adv, MulScalar(direction(grad), p.StepSize))
 	return StopGradient(p.Ball.Project(next, x))
 }
 
@@ -110,7 +115,7 @@ func (p PGD) Begin(x, noise *Node) *Node {
 
 // Noise fills dst, one image, with the start's offset from the clean image: zeros for None; for Uniform and
 // UniformUnclipped a uniform point of the ball (Linf: each pixel U[-eps, eps); L2: a normal direction of length
-// eps U^(1/d), d pixels); for Normal 0.001 N(0, 1).
+// eps U^(1/d), d pixels; L1: exponential spacings with random signs); for Normal 0.001 N(0, 1).
 func (p PGD) Noise(dst []float32, rng *rand.Rand) {
 	switch p.Start {
 	case None:
@@ -120,13 +125,16 @@ func (p PGD) Noise(dst []float32, rng *rand.Rand) {
 			dst[i] = float32(normalStart * rng.NormFloat64())
 		}
 	case Uniform, UniformUnclipped:
-		if p.Ball.Norm == Linf {
+		switch p.Ball.Norm {
+		case Linf:
 			for i := range dst {
 				dst[i] = float32(p.Ball.Eps * (2*rng.Float64() - 1))
 			}
-			return
+		case L1:
+			p.Ball.uniformL1(dst, rng)
+		default:
+			p.Ball.uniformL2(dst, rng)
 		}
-		p.Ball.uniformL2(dst, rng)
 	default:
 		exceptions.Panicf("attacks.PGD.Noise: start %s, want none, uniform, uniform-unclipped or normal", p.Start)
 	}
