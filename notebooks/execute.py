@@ -22,7 +22,7 @@ class Client(NotebookClient):
     """A notebook client that names the cell at work by its section and echoes what cells print."""
 
     def __init__(self, notebook, **settings):
-        super().__init__(notebook, on_cell_start=self.announce, on_cell_executed=self.conclude, **settings)
+        super().__init__(notebook, on_cell_execute=self.announce, on_cell_executed=self.conclude, **settings)
         self.code_cells = [i for i, c in enumerate(notebook.cells) if c.cell_type == "code"]
         self.started = 0.0
 
