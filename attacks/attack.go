@@ -50,10 +50,14 @@ type Override struct {
 //
 // A preset's step size that is a fraction of eps follows a changed eps. A preset that changes norm needs an eps in that
 // norm, and takes steps of 2.5 eps/steps (the rule of Madry et al.) unless o has a step size. FGSM stays one step of eps
-// from the clean image: it heeds norm, eps and loss alone.
+// from the clean image: it heeds norm, eps and loss alone. Attacks that choose their own starts and step sizes, such as
+// APGD, pass over settings of these.
 func (a Attack) With(o Override) (Attack, error) {
 	if a.Method == nil {
 		return a, nil
+	}
+	if m, ok := a.Method.(overridable); ok {
+		return a.withSearch(m, o)
 	}
 	p, ok := a.Method.(PGD)
 	if !ok {
@@ -84,6 +88,24 @@ func (a Attack) With(o Override) (Attack, error) {
 		p.Loss = o.Loss
 	}
 	a.Method = p
+	return a, nil
+}
+
+// overridable is a Method other than PGD that some settings can be given to.
+type overridable interface {
+	Method
+	with(ball Ball, o Override) Method // o without norm and eps
+}
+
+// withSearch is With for such a method.
+func (a Attack) withSearch(m overridable, o Override) (Attack, error) {
+	ball := m.Budget()
+	if o.Norm != nil && *o.Norm != ball.Norm && o.Eps == nil {
+		return a, fmt.Errorf("attacks: %s: its eps %g is for %s, so norm %s needs an eps too", a.Name, ball.Eps, ball.Norm, *o.Norm)
+	}
+	set(&ball.Norm, o.Norm)
+	set(&ball.Eps, o.Eps)
+	a.Method = m.with(ball, o)
 	return a, nil
 }
 

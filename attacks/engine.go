@@ -44,8 +44,14 @@ type goal struct {
 	kappa float64
 }
 
-// objective is the goal as a graph.
+// lossTargeted is the goal of targeted searches: TargetedDLR.
+const lossTargeted = "dlr-targeted"
+
+// objective is the goal as a graph. natural are the clean logits; a targeted goal has the target there as a unit vector.
 func (t goal) objective(logits, y, natural *Node) *Node {
+	if t.loss == lossTargeted {
+		return targetedDLR(logits, y, GreaterThan(natural, ZerosLike(natural)))
+	}
 	return PGD{Loss: t.loss, Kappa: t.kappa}.Objective(logits, y, natural)
 }
 

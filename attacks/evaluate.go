@@ -129,10 +129,8 @@ func (v *evaluation) run(ctx context.Context, a Attack) error {
 	if err := t.begin(ctx); err != nil {
 		return err
 	}
-	for run := range a.Method.runs() {
-		if err := t.once(ctx, run); err != nil {
-			return err
-		}
+	if err := t.carryOut(ctx); err != nil {
+		return err
 	}
 	t.finish()
 	t.result.Seconds = time.Since(began).Seconds()

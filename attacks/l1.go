@@ -56,12 +56,12 @@ func shortOf(x, origin, delta *Node) *Node {
 }
 
 // sparse keeps of each image's gradient, in place of the values, the signs of the largest absolute values, scaled to
-// unit L1 norm. share, float64 [B, 1, ...], is how many of the d values count: those from the one at place
-// floor((1-share) d) of the rising order up, with ties. A zero gradient stays zero.
+// unit L1 norm. share, float64 [B, 1, ...], is how many of the d values count, rounded down, but at least one
+// and all that equal the least of them. A zero gradient stays zero.
 func sparse(grad, share *Node) *Node {
 	grad = finite(grad)
 	d := grad.Shape().Size() / grad.Shape().Dim(0)
-	place := ClipScalar(Floor(MulScalar(OneMinus(share), float64(d))), 0, float64(d-1))
+	place := ClipScalar(Ceil(MulScalar(OneMinus(share), float64(d))), 0, float64(d-1))
 	signs := ConvertDType(Sign(grad), dtypes.Float64)
 	signs = Where(GreaterOrEqual(Abs(grad), BroadcastToShape(placed(Abs(grad), place), grad.Shape())), signs, ZerosLike(signs))
 	return ConvertDType(Div(signs, MaxScalar(sumImages(Abs(signs)), 1)), grad.DType())

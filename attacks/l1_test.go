@@ -94,7 +94,7 @@ func TestSparse(t *testing.T) {
 		want  []float32
 	}{
 		{"two of five", []float32{1, -5, 2, 4, 0}, .4, []float32{0, -.5, 0, .5, 0}},
-		{"shares round up", []float32{1, -5, 2, 4, 0}, .41, []float32{0, -1. / 3, 1. / 3, 1. / 3, 0}},
+		{"shares round down", []float32{1, -5, 2, 4, 0}, .59, []float32{0, -.5, 0, .5, 0}},
 		{"none is the largest", []float32{1, -5, 2, 4, 0}, 0, []float32{0, -1, 0, 0, 0}},
 		{"all", []float32{1, -5, 2, 4, 0}, 1, []float32{.25, -.25, .25, .25, 0}},
 		{"ties count", []float32{3, -3, 3, 3, 1}, .2, []float32{.25, -.25, .25, .25, 0}},

@@ -64,6 +64,23 @@ func DLR(logits, y *Node) *Node {
 	return Neg(Div(Margin(logits, y), AddScalar(Sub(top[0], top[2]), 1e-12)))
 }
 
+// TargetedDLR is -(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2 + 1e-12) per image, with z_(k) the k-th largest logit and t
+// the target (Croce and Hein 2020, eq. 7).
+//
+// logits is [B, C] with C >= 4, y and target are [B]; the result is [B], and 0 where the target is y. The gradient flows
+// through the denominator too.
+func TargetedDLR(logits, y, target *Node) *Node {
+	return targetedDLR(logits, y, labelMask("TargetedDLR", logits, target))
+}
+
+// targetedDLR is TargetedDLR with the target as a mask [B, C].
+func targetedDLR(logits, y, target *Node) *Node {
+	checkClasses("TargetedDLR", logits, 4)
+	top := largest(logits, 4)
+	lead := Sub(pick(logits, labelMask("TargetedDLR", logits, y)), pick(logits, target))
+	return Neg(Div(lead, AddScalar(Sub(top[0], MulScalar(Add(top[2], top[3]), .5)), 1e-12)))
+}
+
 // Correct says per image whether the lowest-index argmax of the logits is y: a Bool [B]. An image with a NaN logit is
 // never correct.
 func Correct(logits, y *Node) *Node {

@@ -32,6 +32,16 @@ var presets = []preset{
 	{name: "pgd20-l2", norm: L2, eps: .5, ofEps: 2.5 / 20, steps: 20, start: Uniform},
 }
 
+// searches are the attacks by name that are no PGD.
+var searches = []Attack{
+	{Name: "apgd-ce", Method: APGD{Ball: standardBall, Steps: 100, Restarts: 1, Loss: "ce"}},
+	{Name: "apgd-dlr", Method: APGD{Ball: standardBall, Steps: 100, Restarts: 1, Loss: "dlr"}},
+	{Name: "apgd-t", Method: APGD{Ball: standardBall, Steps: 100, Restarts: 1, Targets: 9}},
+}
+
+// standardBall is the one that RobustBench ranks CIFAR-10 models in.
+var standardBall = Ball{Linf, 8. / 255}
+
 // preset is a PGD in short: loss "ce" and one run unless said otherwise; the step size is step, or ofEps times eps.
 type preset struct {
 	name        string
@@ -50,9 +60,12 @@ const literatureKappa = 50
 
 // Presets lists the names that Preset accepts.
 func Presets() []string {
-	names := make([]string, len(presets))
-	for i, p := range presets {
-		names[i] = p.name
+	var names []string
+	for _, p := range presets {
+		names = append(names, p.name)
+	}
+	for _, a := range searches {
+		names = append(names, a.Name)
 	}
 	return names
 }
@@ -62,6 +75,11 @@ func Preset(name string) (Attack, error) {
 	for _, p := range presets {
 		if p.name == strings.ToLower(name) {
 			return p.attack(), nil
+		}
+	}
+	for _, a := range searches {
+		if a.Name == strings.ToLower(name) {
+			return a, nil
 		}
 	}
 	return Attack{}, fmt.Errorf("attacks: unknown attack %q: want one of %s", name, strings.Join(Presets(), ", "))

@@ -98,3 +98,38 @@ func TestOverride(t *testing.T) {
 		t.Errorf("natural: %v, %v", natural, err)
 	}
 }
+
+func TestOverrideOfSearches(t *testing.T) {
+	a, err := Preset("apgd-t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := a.With(Override{Norm: new(L2), Eps: new(.5), Steps: new(7), Restarts: new(3), StepSize: new(.1), Start: new(Normal), Loss: "ce"})
+	if want := (APGD{Ball: Ball{L2, .5}, Steps: 7, Restarts: 3, Targets: 9}); err != nil || got.Method != want || got.Name != "apgd-t" {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+	if _, err := a.With(Override{Norm: new(L1)}); err == nil || !strings.Contains(err.Error(), "needs an eps") {
+		t.Errorf("another norm without eps: error %v", err)
+	}
+	for _, tc := range []struct {
+		change func(a *APGD)
+		want   string
+	}{
+		{func(a *APGD) { a.Targets = 10 }, "targets 10: want at most 9"},
+		{func(a *APGD) { a.Steps = 0 }, "steps 0"},
+		{func(a *APGD) { a.Targets, a.Loss = 0, "kl" }, "want ce or dlr"},
+		{func(a *APGD) { a.Shrink = true }, "shrinking balls for linf"},
+		{func(a *APGD) { a.Rho = 2 }, "rho 2"},
+		{func(a *APGD) { a.Restarts = -1 }, "restarts -1"},
+		{func(a *APGD) { a.Ball.Eps = 8 }, "eps 8"},
+	} {
+		m := a.Method.(APGD)
+		tc.change(&m)
+		if err := m.Validate(10); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%+v: error %v, want %q", m, err, tc.want)
+		}
+	}
+	if err := (APGD{Ball: standardBall, Steps: 1, Targets: 2}).Validate(3); err == nil || !strings.Contains(err.Error(), "at least 4") {
+		t.Errorf("targets of 3 classes: error %v", err)
+	}
+}

@@ -43,6 +43,19 @@ func (t *trial) begin(ctx context.Context) error {
 	return nil
 }
 
+// carryOut makes all runs of the attack.
+func (t *trial) carryOut(ctx context.Context) error {
+	if method, ok := t.attack.Method.(search); ok {
+		return t.search(ctx, method)
+	}
+	for run := range t.attack.Method.runs() {
+		if err := t.once(ctx, run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // once carries out one run on the images that are not broken yet.
 func (t *trial) once(ctx context.Context, run int) error {
 	var pool []int
@@ -68,7 +81,7 @@ func (t *trial) once(ctx context.Context, run int) error {
 		if err := t.attack.Method.attack(ctx, t.engine, b); err != nil {
 			return err
 		}
-		if err := t.verify(ctx, b, run); err != nil {
+		if err := t.verify(ctx, b, slices.Repeat([]int{run}, len(rows))); err != nil {
 			return err
 		}
 		if err := b.free(); err != nil {
@@ -79,8 +92,8 @@ func (t *trial) once(ctx context.Context, run int) error {
 }
 
 // verify judges what an attack returned by a fresh pass over exactly these images, and takes over what is worse for the
-// model than what earlier runs returned.
-func (t *trial) verify(ctx context.Context, b *batch, run int) error {
+// model than what earlier runs returned. runs has the run of each row.
+func (t *trial) verify(ctx context.Context, b *batch, runs []int) error {
 	returned := t.upload(b.adv)
 	logits, err := t.scores(ctx, b, returned)
 	if err != nil {
@@ -98,8 +111,11 @@ func (t *trial) verify(ctx context.Context, b *batch, run int) error {
 			t.strays++
 			continue
 		}
+		if !t.result.RobustFlags[i] {
+			continue // by a run that ended before
+		}
 		broken := marks[row]&markWrong != 0
-		if broken || run == 0 || losses[row] > t.result.Losses[i] {
+		if broken || runs[row] == 0 || losses[row] > t.result.Losses[i] {
 			t.result.Losses[i] = losses[row]
 			if t.opt.KeepAdv {
 				copy(t.result.Adv[i*d:], adv)

@@ -1,0 +1,151 @@
+package attacks
+
+import (
+	"context"
+	"math/rand/v2"
+)
+
+// queue feeds the jobs of one attack to the lanes and takes their outcomes. The next run on an image starts where the
+// last one has not claimed to have broken it; a claim waits for its verification, which takes a full batch where it can.
+type queue struct {
+	*trial
+	method   search
+	lanes    *lanes
+	jobs     []job
+	finished []outcomeOf
+	total    int // images times passes, for progress
+	done     int
+}
+
+// outcomeOf is an outcome that waits for its verification.
+type outcomeOf struct {
+	job
+	outcome
+	marks int32
+}
+
+// search carries out all runs of an attack on the images that are not broken yet.
+func (t *trial) search(ctx context.Context, method search) error {
+	q := &queue{trial: t, method: method}
+	for i, robust := range t.result.RobustFlags {
+		if robust {
+			q.jobs = append(q.jobs, job{image: i})
+		}
+	}
+	q.total = len(q.jobs) * method.passes() * method.runs()
+	q.lanes = newLanes(t.engine, method, func(j job) *rand.Rand {
+		return stream(t.opt.Seed, t.attack.Name, t.index(j.image), j.run)
+	})
+	w := method.walk(q.lanes)
+	for {
+		fresh, err := q.refill()
+		if err != nil {
+			return err
+		}
+		if q.lanes.live() == 0 {
+			if len(q.finished) == 0 {
+				break
+			}
+			if err := q.settle(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		if len(fresh) > 0 {
+			if err := w.load(ctx, fresh); err != nil {
+				return err
+			}
+		}
+		if err := q.advance(ctx, w); err != nil {
+			return err
+		}
+	}
+	if err := w.free(); err != nil {
+		return err
+	}
+	return q.lanes.inputs.free()
+}
+
+// refill puts waiting jobs into idle rows and returns these.
+func (q *queue) refill() (rows []int, err error) {
+	var jobs []job
+	for row, busy := range q.lanes.busy {
+		for !busy && len(q.jobs) > 0 {
+			next := q.jobs[0]
+			q.jobs = q.jobs[1:]
+			if !q.result.RobustFlags[next.image] {
+				continue // broken by an outcome that the search had not claimed as a success
+			}
+			rows, jobs, busy = append(rows, row), append(jobs, next), true
+		}
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	return rows, q.lanes.put(q.evaluation, rows, jobs)
+}
+
+// advance takes one step and deals with what has ended.
+func (q *queue) advance(ctx context.Context, w walker) error {
+	q.done += int(q.lanes.live())
+	ended, err := w.step(ctx)
+	if err != nil {
+		return err
+	}
+	for _, o := range ended {
+		l, j := q.lanes, q.lanes.jobs[o.row]
+		l.busy[o.row] = false
+		q.finished = append(q.finished, outcomeOf{j, o, l.marks[o.row]})
+		if !o.claimed {
+			q.again(j)
+		}
+	}
+	for len(q.finished) >= q.size {
+		if err := q.settle(ctx); err != nil {
+			return err
+		}
+	}
+	q.opt.Progress(Progress{
+		Attack: q.attack.Name, Run: 1, Runs: 1, Done: min(q.done, q.total), Total: q.total,
+		Robust: q.result.RobustFlags.count(), Of: len(q.evaluation.labels),
+	})
+	return nil
+}
+
+// again queues the run that follows j, if there is one.
+func (q *queue) again(j job) {
+	if j.run+1 < q.method.runs() {
+		q.jobs = append(q.jobs, job{j.image, j.run + 1})
+	}
+}
+
+// settle verifies a batch of outcomes.
+func (q *queue) settle(ctx context.Context) error {
+	n := min(len(q.finished), q.size)
+	list := q.finished[:n]
+	q.finished = q.finished[n:]
+	rows, runs := make([]int, n), make([]int, n)
+	for k, o := range list {
+		rows[k], runs[k] = o.image, o.run
+	}
+	b := q.batch(rows)
+	for k, o := range list {
+		b.adv = append(b.adv, o.adv...)
+		b.marks[k] = o.marks
+	}
+	b.adv = append(b.adv, b.x[len(b.adv):]...)
+	if err := q.verify(ctx, b, runs); err != nil {
+		return err
+	}
+	for _, o := range list {
+		switch {
+		case q.result.RobustFlags[o.image]:
+			if o.claimed {
+				q.again(o.job)
+			}
+		case o.claimed:
+			q.done += q.method.passes() * (q.method.runs() - o.run - 1)
+		}
+	}
+	return b.free()
+}
