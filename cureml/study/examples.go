@@ -26,7 +26,7 @@ type Examples struct {
 }
 
 // Examples attacks the final weights of runs on the first n test images, and returns the images for each run. Like
-// reports, they are kept in the run's folder, as eval-KEY.safetensors.
+// reports, they are kept in the run's folder, as examples-KEY.safetensors.
 func (s *Study) Examples(runs []string, attack attacks.Attack, n int) ([]*Examples, error) {
 	if attack.Method == nil {
 		return nil, fmt.Errorf("study: the attack %q makes no images", attack.Name)
