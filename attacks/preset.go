@@ -37,6 +37,7 @@ var searches = []Attack{
 	{Name: "apgd-ce", Method: APGD{Ball: standardBall, Steps: 100, Restarts: 1, Loss: "ce"}},
 	{Name: "apgd-dlr", Method: APGD{Ball: standardBall, Steps: 100, Restarts: 1, Loss: "dlr"}},
 	{Name: "apgd-t", Method: APGD{Ball: standardBall, Steps: 100, Restarts: 1, Targets: 9}},
+	{Name: "autoattack-fast", Method: fast(standardBall)},
 }
 
 // standardBall is the one that RobustBench ranks CIFAR-10 models in.

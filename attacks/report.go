@@ -39,13 +39,16 @@ type Result struct {
 	Name           string  `json:"name"`
 	RobustAccuracy float64 `json:"robust_accuracy"` // a fraction of all images
 	RobustFlags    Flags   `json:"robust_flags"`    // true where clean and returned image are classified correctly
-	MeanLoss       Number  `json:"mean_loss"`       // of Losses
+	MeanLoss       Number  `json:"mean_loss"`       // of Losses; null for an ensemble
 	Seconds        float64 `json:"seconds"`         // wall time without compilation
 	Forwards       int64   `json:"forwards"`        // passes over one image, summed over images; verification included
 	Backwards      int64   `json:"backwards"`
 
+	// Stages are the attacks of an ensemble, each with the flags that it left.
+	Stages []*Result `json:"stages,omitempty"`
+
 	// Losses are the attack's own loss at the returned image (the clean image where that was misclassified already and so
-	// not attacked), float32 per image.
+	// not attacked), float32 per image; nil for an ensemble.
 	Losses []float32 `json:"-"`
 	// Adv are the returned images [N, H, W, C] if Options.KeepAdv asked for them: exactly those verified, and the clean
 	// images where there was no need to attack.

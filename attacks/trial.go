@@ -45,7 +45,10 @@ func (t *trial) begin(ctx context.Context) error {
 
 // carryOut makes all runs of the attack.
 func (t *trial) carryOut(ctx context.Context) error {
-	if method, ok := t.attack.Method.(search); ok {
+	switch method := t.attack.Method.(type) {
+	case Ensemble:
+		return t.ensemble(ctx, method)
+	case search:
 		return t.search(ctx, method)
 	}
 	for run := range t.attack.Method.runs() {
@@ -143,6 +146,9 @@ func (t *trial) finish() {
 		if marks&markZeroGrad != 0 {
 			r.ZeroGrad++
 		}
+	}
+	if r.Stages != nil {
+		return // the stages have said what there is to say
 	}
 	attacked := t.clean.count()
 	if r.NaN > 0 {

@@ -1,0 +1,147 @@
+package attacks
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Ensemble is a list of attacks that work one after the other on what the earlier ones have not broken, as AutoAttack's
+// do (Croce and Hein 2020, section 6). Its robust accuracy is the share of images that no stage breaks; the order of the
+// stages changes the cost alone.
+//
+// The random numbers of a stage are keyed by its own name, so that it finds what it would find on its own.
+type Ensemble struct {
+	Stages []Attack
+
+	// inBall, of a named version, makes it for another norm, where its settings may be others.
+	inBall func(Ball) Ensemble
+}
+
+// fast is AutoAttack without FAB and Square, which break few images of ordinary robust models at most of the cost.
+func fast(ball Ball) Ensemble {
+	ce := APGD{Ball: ball, Steps: 100, Restarts: 1, Loss: "ce"}
+	targeted := APGD{Ball: ball, Steps: 100, Restarts: 1, Targets: 9}
+	if ball.Norm == L1 {
+		ce.Shrink, ce.Restarts = true, 5
+		targeted.Shrink, targeted.Targets = true, 5
+	}
+	return Ensemble{[]Attack{{Name: "apgd-ce", Method: ce}, {Name: "apgd-t", Method: targeted}}, fast}
+}
+
+// Budget is the ball of the stages.
+func (s Ensemble) Budget() Ball {
+	if len(s.Stages) == 0 {
+		return Ball{}
+	}
+	return s.Stages[0].Method.Budget()
+}
+
+// Validate says what is wrong with the stages for a model of so many classes. They share one ball and no name.
+func (s Ensemble) Validate(classes int) error {
+	if len(s.Stages) == 0 {
+		return fmt.Errorf("an ensemble without attacks")
+	}
+	seen := map[string]bool{}
+	for _, a := range s.Stages {
+		if a.Method == nil {
+			return fmt.Errorf("stage %q: want an attack", a.Name)
+		}
+		if _, nested := a.Method.(Ensemble); nested {
+			return fmt.Errorf("stage %q: an ensemble within an ensemble", a.Name)
+		}
+		if seen[a.Name] {
+			return fmt.Errorf("two stages are called %s, want different names", a.Name)
+		}
+		seen[a.Name] = true
+		if err := a.Method.Validate(classes); err != nil {
+			return fmt.Errorf("%s: %w", a.Name, err)
+		}
+	}
+	for _, a := range s.Stages {
+		if ball := a.Method.Budget(); ball != s.Budget() {
+			return fmt.Errorf("stages in different balls, %v and %v: want one", s.Budget(), ball)
+		}
+	}
+	return nil
+}
+
+func (s Ensemble) with(ball Ball, o Override) Method {
+	stages := slices.Clone(s.Stages)
+	if s.inBall != nil && ball.Norm != s.Budget().Norm {
+		stages = s.inBall(ball).Stages
+	}
+	o.Loss = "" // a stage is its loss
+	for i, a := range stages {
+		if m, ok := a.Method.(overridable); ok {
+			stages[i].Method = m.with(ball, o)
+		}
+	}
+	return Ensemble{stages, s.inBall}
+}
+
+func (s Ensemble) runs() int { return 1 }
+
+func (s Ensemble) passes() (n int) {
+	for _, a := range s.Stages {
+		n += a.Method.passes() * a.Method.runs()
+	}
+	return n
+}
+
+// goal is that of the first stage.
+func (s Ensemble) goal() goal { return s.Stages[0].Method.goal() }
+
+func (s Ensemble) prepare(e *engine) error {
+	for _, a := range s.Stages {
+		if err := a.Method.prepare(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attack is there for the interface: ensembles run stage by stage.
+func (s Ensemble) attack(context.Context, *engine, *batch) error {
+	panic("attacks: an ensemble runs stage by stage")
+}
+
+// ensemble carries out the stages; each starts from the flags that the earlier ones left.
+func (t *trial) ensemble(ctx context.Context, s Ensemble) error {
+	for _, a := range s.Stages {
+		began := time.Now()
+		if err := t.prepareJudge(a.Method.goal()); err != nil {
+			return err
+		}
+		stage := &trial{evaluation: t.evaluation, attack: a, result: &Result{Name: a.Name, RobustFlags: slices.Clone(t.result.RobustFlags)}}
+		forwards, backwards := t.forwards, t.backwards
+		if err := stage.begin(ctx); err != nil {
+			return err
+		}
+		if err := stage.carryOut(ctx); err != nil {
+			return err
+		}
+		stage.finish()
+		stage.result.Seconds = time.Since(began).Seconds()
+		t.forwards, t.backwards = t.forwards+forwards, t.backwards+backwards
+		t.takeOver(stage)
+	}
+	t.result.Losses = nil // the stages' losses have no common scale
+	return nil
+}
+
+// takeOver merges the result of a stage.
+func (t *trial) takeOver(stage *trial) {
+	r, d := stage.result, t.model.pixels()
+	for i, marks := range stage.marks {
+		t.marks[i] |= marks
+	}
+	for i, robust := range r.RobustFlags {
+		if t.opt.KeepAdv && t.result.RobustFlags[i] && !robust {
+			copy(t.result.Adv[i*d:(i+1)*d], r.Adv[i*d:(i+1)*d])
+		}
+	}
+	copy(t.result.RobustFlags, r.RobustFlags)
+	t.result.Stages = append(t.result.Stages, r)
+}
