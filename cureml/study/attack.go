@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 
 	"github.com/google/renameio/v2"
 
@@ -61,9 +62,12 @@ func (s *Study) key(run string, test *data.Set, list []attacks.Attack) (string, 
 	if err != nil {
 		return "", err
 	}
+	c, err := cureml.ReadConfig(s.Run(run))
+	if err != nil {
+		return "", err
+	}
 	h := sha256.New()
-	e := json.NewEncoder(h)
-	if err := e.Encode([]any{sum, s.Arch, test.Name, test.Split, test.Len(), list}); err != nil {
+	if err := json.NewEncoder(h).Encode([]any{sum, c.Arch, test.Name, test.Split, test.Len(), list}); err != nil {
 		return "", fmt.Errorf("study: %w", err)
 	}
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
@@ -96,11 +100,11 @@ func writeReport(path string, r *attacks.Report) error {
 	return nil
 }
 
-// evaluator measures runs with programs that are compiled for the first of them.
+// evaluator measures runs with programs that are compiled for the first of them, and again where the network changes.
 type evaluator struct {
 	study    *Study
+	arch     nn.Arch
 	programs *attacks.Evaluator
-	batch    int
 }
 
 func (v *evaluator) evaluate(run string, set *data.Set, list []attacks.Attack, keep bool) (*attacks.Report, error) {
@@ -109,9 +113,10 @@ func (v *evaluator) evaluate(run string, set *data.Set, list []attacks.Attack, k
 		return nil, err
 	}
 	defer free(model)
-	if v.programs == nil {
-		v.batch = min(attacks.DefaultBatch, set.Len())
-		if v.programs, err = attacks.NewEvaluator(model, v.batch); err != nil {
+	if v.programs == nil || !reflect.DeepEqual(v.arch, state.Arch) {
+		v.close()
+		v.arch = state.Arch
+		if v.programs, err = attacks.NewEvaluator(model, min(attacks.DefaultBatch, set.Len())); err != nil {
 			return nil, err
 		}
 	}
@@ -136,9 +141,9 @@ func (v *evaluator) close() {
 
 // load puts the final weights of a run on the device.
 func (s *Study) load(run string) (attacks.Model, *nn.State, error) {
-	state, warnings, err := nn.LoadFile(s.Arch, s.Final(run))
-	if err == nil && len(warnings) > 0 {
-		err = errors.New("study: " + warnings[0])
+	saved, err := cureml.LoadRun(s.Run(run), cureml.Student)
+	if err == nil && len(saved.Warnings) > 0 {
+		err = errors.New("study: " + saved.Warnings[0])
 	}
 	if err != nil {
 		return attacks.Model{}, nil, err
@@ -147,7 +152,7 @@ func (s *Study) load(run string) (attacks.Model, *nn.State, error) {
 	if err != nil {
 		return attacks.Model{}, nil, err
 	}
-	return cureml.HostModel(device, state), state, nil
+	return cureml.HostModel(device, saved.State), saved.State, nil
 }
 
 // free gives the weights on the device back.

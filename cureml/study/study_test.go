@@ -162,8 +162,10 @@ func TestChangedStart(t *testing.T) {
 	if err := checkStart(dir, init); err == nil || !strings.Contains(err.Error(), "other weights") {
 		t.Errorf("got error %v, want one that says that the weights changed", err)
 	}
-	if err := errors.Join(checkStart(t.TempDir(), ""), recordStart(t.TempDir(), "")); err != nil {
-		t.Error(err)
+	for _, init := range []string{"", "zoo:natural"} {
+		if err := errors.Join(checkStart(dir, init), recordStart(dir, init)); err != nil {
+			t.Errorf("start %q: %v", init, err)
+		}
 	}
 }
 

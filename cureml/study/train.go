@@ -108,9 +108,12 @@ func finished(dir string, c cureml.Config) bool {
 // startFile holds the SHA-256 of the weights that a run started from, because a config knows only their path.
 const startFile = "init.sha256"
 
+// isFile says whether a Config.Init is a file, which may change, and neither empty nor a shipped network.
+func isFile(init string) bool { return init != "" && !strings.HasPrefix(init, cureml.ZooPrefix) }
+
 func checkStart(dir, init string) error {
 	recorded, err := os.ReadFile(filepath.Join(dir, startFile))
-	if init == "" || errors.Is(err, os.ErrNotExist) {
+	if !isFile(init) || errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
@@ -127,7 +130,7 @@ func checkStart(dir, init string) error {
 }
 
 func recordStart(dir, init string) error {
-	if init == "" {
+	if !isFile(init) {
 		return nil
 	}
 	sum, err := fileSum(init)
