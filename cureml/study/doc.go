@@ -6,8 +6,9 @@
 //	natural/  a run folder: config.json, metrics.jsonl, final.safetensors ...
 //	trades/   another one
 //	cure/     a third
-//	  eval-0c1b….json          a report, as `cure eval` writes them
+//	  eval-0c1b….json             a report, as `cure eval` writes them
 //	  examples-77ab….safetensors  adversarial images and what the network says to them
+//	zoo-natural/  such files alone, for a shipped network
 //
 // [Study.Train] leaves a finished run alone and goes on with an interrupted one; [Study.Attack] and [Study.Examples] read
 // what they have measured before, as long as weights, images and attacks are the same. The size of everything is a

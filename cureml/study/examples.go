@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -25,9 +24,9 @@ type Examples struct {
 	CleanProbs, AdvProbs []float32
 }
 
-// Examples attacks the final weights of runs on the first n test images, and returns the images for each run. Like
-// reports, they are kept in the run's folder, as examples-KEY.safetensors.
-func (s *Study) Examples(runs []string, attack attacks.Attack, n int) ([]*Examples, error) {
+// Examples attacks networks, named as for [Study.Attack], on the first n test images, and returns the images for each.
+// Like reports, they are kept in a file.
+func (s *Study) Examples(networks []string, attack attacks.Attack, n int) ([]*Examples, error) {
 	if attack.Method == nil {
 		return nil, fmt.Errorf("study: the attack %q makes no images", attack.Name)
 	}
@@ -41,26 +40,29 @@ func (s *Study) Examples(runs []string, attack attacks.Attack, n int) ([]*Exampl
 	}
 	v := &evaluator{study: s}
 	defer v.close()
-	all := make([]*Examples, len(runs))
-	for i, run := range runs {
-		key, err := s.key(run, set, []attacks.Attack{attack})
+	all := make([]*Examples, len(networks))
+	for i, name := range networks {
+		net, err := s.network(name)
+		if err != nil {
+			return nil, err
+		}
+		path, err := s.file(net, "examples-%s.safetensors", set, []attacks.Attack{attack})
 		if err != nil {
 			return nil, err
 		}
 		e := &Examples{Set: set, Eps: attack.Method.Budget().Eps, Clean: floats(set.Images)}
 		all[i] = e
-		path := filepath.Join(s.Run(run), "examples-"+key+".safetensors")
 		if err := e.read(path); err == nil {
 			continue
 		} else if !errors.Is(err, os.ErrNotExist) {
 			return nil, err
 		}
-		r, err := v.evaluate(run, set, []attacks.Attack{attack}, true)
+		r, err := v.evaluate(net, set, []attacks.Attack{attack}, true)
 		if err != nil {
 			return nil, err
 		}
 		e.Adv = r.Attacks[0].Adv
-		if err := e.predict(s, run); err != nil {
+		if err := e.predict(s, net); err != nil {
 			return nil, err
 		}
 		if err := e.write(path); err != nil {
@@ -79,8 +81,8 @@ func floats(images []uint8) []float32 {
 }
 
 // predict fills in the probabilities.
-func (e *Examples) predict(s *Study, run string) error {
-	model, _, err := s.load(run)
+func (e *Examples) predict(s *Study, net *network) error {
+	model, err := s.model(net)
 	if err != nil {
 		return err
 	}

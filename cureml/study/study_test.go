@@ -89,6 +89,9 @@ func TestOnce(t *testing.T) {
 	if _, err := s.Examples([]string{"natural"}, attacks.Attack{Name: "natural"}, 3); err == nil {
 		t.Error("an attack that makes no images: got no error")
 	}
+	if _, err := s.Attack([]string{"zoo:none"}, list); err == nil || !strings.Contains(err.Error(), "zoo") {
+		t.Errorf("no such shipped network: got error %v", err)
+	}
 	other := c
 	other.Epochs = 3
 	if _, err := s.Train("natural", other, nil); err == nil || !strings.Contains(err.Error(), "another config") {
@@ -103,7 +106,11 @@ func checkReport(t *testing.T, s *Study, r *attacks.Report, list []attacks.Attac
 	if err != nil {
 		t.Fatal(err)
 	}
-	model, _, err := s.load("natural")
+	net, err := s.network("natural")
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := s.model(net)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,6 +148,32 @@ func checkExamples(t *testing.T, e *Examples, r *attacks.Report) {
 		if got, want := e.Right(e.AdvProbs, i), r.Attacks[1].RobustFlags[i]; got != want {
 			t.Errorf("image %d, attacked: right is %v, the report says %v", i, got, want)
 		}
+	}
+}
+
+// A shipped network is measured like a run, also when another form was measured just before.
+func TestShipped(t *testing.T) {
+	s, c := small(t)
+	s.device = mltest.XLA(t)
+	c.Epochs = 1
+	if _, err := s.Train("natural", c, nil); err != nil {
+		t.Fatal(err)
+	}
+	list, err := attacks.ParseList("natural")
+	if err != nil {
+		t.Fatal(err)
+	}
+	networks := []string{"natural", "zoo:natural"}
+	reports, err := s.Attack(networks, list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := reports[1]; r.Weights != "zoo:natural" || r.Arch != "resnet18-w16" || r.Clean.Accuracy < 0.5 {
+		t.Errorf("got %s, %s, accuracy %g, want the shipped network and at least 0.5", r.Weights, r.Arch, r.Clean.Accuracy)
+	}
+	withoutBackend(t, s)
+	if again, err := s.Attack(networks, list); err != nil || !slices.Equal(again[1].Clean.Flags, reports[1].Clean.Flags) {
+		t.Errorf("the second time: error %v or other verdicts", err)
 	}
 }
 
