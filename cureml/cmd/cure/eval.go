@@ -58,7 +58,7 @@ Weights are a file (safetensors, .pt, .pth, with PyTorch's names) together with 
 	fs.StringVar(&f.split, "split", "test", "train or test")
 	fs.StringVar(&f.records, "records", "", "records a to b-1 of the split as a:b, in the order of its file (default: all)")
 	fs.StringVar(&f.attack, "attack", "pgd20", "attacks with commas between")
-	fs.StringVar(&f.norm, "norm", "", "linf or l2")
+	fs.StringVar(&f.norm, "norm", "", "linf, l2 or l1")
 	fs.StringVar(&f.eps, "eps", "", "budget in [0,1] pixels, such as 8/255")
 	fs.StringVar(&f.stepSize, "step-size", "", "step in [0,1] pixels")
 	fs.IntVar(&f.steps, "steps", 0, "steps")
