@@ -11,7 +11,7 @@ import (
 )
 
 // DefaultBatch is the batch size where Options has none.
-const DefaultBatch = 128
+const DefaultBatch = 64
 
 // Options are the settings of an evaluation that are not an attack's.
 type Options struct {
