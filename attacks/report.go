@@ -55,6 +55,8 @@ type Result struct {
 	// Stages are the attacks of an ensemble, each with the flags that it left.
 	Stages []*Result `json:"stages,omitempty"`
 
+	// BrokenIn is the run (restart, target) that broke an image, and -1 where none of this attack's did.
+	BrokenIn []int `json:"-"`
 	// Losses are the attack's own loss at the returned image (the clean image where that was misclassified already and so
 	// not attacked), float32 per image; nil for an ensemble.
 	Losses []float32 `json:"-"`

@@ -29,6 +29,7 @@ func (t *trial) begin(ctx context.Context) error {
 	t.marks = make([]int32, len(t.labels))
 	t.ran = make([]int, len(t.labels))
 	t.result.Losses = make([]float32, len(t.labels))
+	t.result.BrokenIn = slices.Repeat([]int{-1}, len(t.labels))
 	for rows := range slices.Chunk(t.all(), t.size) {
 		b := t.batch(rows)
 		losses, _, err := t.assess(ctx, t.attack.Method.goal(), b, b.natural)

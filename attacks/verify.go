@@ -77,8 +77,8 @@ func (t *trial) apply(r record) {
 			copy(t.result.Adv[i*d:(i+1)*d], r.adv)
 		}
 	}
-	if r.broken {
-		t.result.RobustFlags[i] = false
+	if r.broken && t.result.RobustFlags[i] {
+		t.result.RobustFlags[i], t.result.BrokenIn[i] = false, r.run
 	}
 }
 
