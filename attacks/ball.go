@@ -19,14 +19,16 @@ const (
 	L2
 	// L1 bounds the sum of the absolute changes of an image.
 	L1
+	// L0 counts the pixel values that change, channels one by one. Only searches for smallest perturbations take it.
+	L0
 )
 
 // smallestNorm is the length below which a gradient counts as zero, so that no step divides by zero.
 const smallestNorm = 1e-12
 
-var normNames = []string{"linf", "l2", "l1"}
+var normNames = []string{"linf", "l2", "l1", "l0"}
 
-// String is the name on the command line and in reports: "linf", "l2" or "l1".
+// String is the name on the command line and in reports: "linf", "l2", "l1" or "l0".
 func (n Norm) String() string {
 	if n < 0 || int(n) >= len(normNames) {
 		return fmt.Sprintf("Norm(%d)", int(n))
@@ -99,8 +101,11 @@ func inBox(adv []float32) bool {
 
 // distance is the norm of adv - x, computed in float64.
 func (b Ball) distance(adv, x []float32) float64 {
-	var largest, squares, sum float64
+	var largest, squares, sum, changed float64
 	for i, v := range adv {
+		if v != x[i] {
+			changed++
+		}
 		d := math.Abs(float64(v) - float64(x[i]))
 		largest = math.Max(largest, d)
 		squares += d * d
@@ -111,6 +116,8 @@ func (b Ball) distance(adv, x []float32) float64 {
 		return largest
 	case L1:
 		return sum
+	case L0:
+		return changed
 	}
 	return math.Sqrt(squares)
 }

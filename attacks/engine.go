@@ -44,13 +44,22 @@ type goal struct {
 	kappa float64
 }
 
-// lossTargeted is the goal of targeted searches: TargetedDLR.
-const lossTargeted = "dlr-targeted"
+// Goals beside the losses of PGD.
+const (
+	lossTargeted = "dlr-targeted" // TargetedDLR, of targeted searches
+	lossMargin   = "margin"       // -Margin
+	lossExcess   = "excess"       // -excess of the tolerance kappa, of ALMA
+)
 
 // objective is the goal as a graph. natural are the clean logits; a targeted goal has the target there as a unit vector.
 func (t goal) objective(logits, y, natural *Node) *Node {
-	if t.loss == lossTargeted {
+	switch t.loss {
+	case lossTargeted:
 		return targetedDLR(logits, y, GreaterThan(natural, ZerosLike(natural)))
+	case lossMargin:
+		return Neg(Margin(logits, y))
+	case lossExcess:
+		return Neg(excess(logits, y, t.kappa))
 	}
 	return PGD{Loss: t.loss, Kappa: t.kappa}.Objective(logits, y, natural)
 }
