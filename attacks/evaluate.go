@@ -21,6 +21,7 @@ type Options struct {
 	// part of it gets the same verdicts as the whole.
 	Index    []int
 	KeepAdv  bool           // return the adversarial images
+	Targets  []int32        // the classes that attacks with GivenClass aim at, one per image and never its label
 	Progress func(Progress) // called after every step, on the goroutine of Evaluate; nil for none
 }
 

@@ -44,6 +44,11 @@ type Result struct {
 	Forwards       int64   `json:"forwards"`        // passes over one image, summed over images; verification included
 	Backwards      int64   `json:"backwards"`
 
+	// Targets are the classes that a targeted attack aimed at, and TargetedSuccess counts the images that it attacked and
+	// returned classified as such, verified as all successes are.
+	Targets         []int32 `json:"targets,omitempty"`
+	TargetedSuccess *int    `json:"targeted_success,omitempty"`
+
 	// Stages are the attacks of an ensemble, each with the flags that it left.
 	Stages []*Result `json:"stages,omitempty"`
 

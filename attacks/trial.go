@@ -19,6 +19,7 @@ type trial struct {
 func (t *trial) begin(ctx context.Context) error {
 	t.forwards, t.backwards = 0, 0
 	t.marks = make([]int32, len(t.labels))
+	t.aim()
 	t.result.Losses = make([]float32, len(t.labels))
 	for rows := range slices.Chunk(t.all(), t.size) {
 		b := t.batch(rows)
@@ -63,7 +64,7 @@ func (t *trial) carryOut(ctx context.Context) error {
 func (t *trial) once(ctx context.Context, run int) error {
 	var pool []int
 	for i, robust := range t.result.RobustFlags {
-		if robust {
+		if robust || run > 0 && t.result.Targets != nil && t.clean[i] && !t.atTarget(i) {
 			pool = append(pool, i)
 		}
 	}
@@ -111,14 +112,20 @@ func (t *trial) verify(ctx context.Context, b *batch, runs []int) error {
 		t.marks[i] |= b.marks[row] | marks[row]
 		adv := b.adv[row*d : (row+1)*d]
 		if !ball.within(adv, b.x[row*d:(row+1)*d]) {
+			t.marks[i] &^= markTarget
 			t.strays++
 			continue
 		}
-		if !t.result.RobustFlags[i] {
+		broken := marks[row]&markWrong != 0
+		taken := broken || runs[row] == 0 || losses[row] > t.result.Losses[i]
+		switch {
+		case t.result.Targets != nil:
+			taken = t.nearer(i, runs[row], marks[row], losses[row])
+			broken = broken || !t.result.RobustFlags[i]
+		case !t.result.RobustFlags[i]:
 			continue // by a run that ended before
 		}
-		broken := marks[row]&markWrong != 0
-		if broken || runs[row] == 0 || losses[row] > t.result.Losses[i] {
+		if taken {
 			t.result.Losses[i] = losses[row]
 			if t.opt.KeepAdv {
 				copy(t.result.Adv[i*d:], adv)
@@ -139,6 +146,7 @@ func (t *trial) finish() {
 		sum += float64(loss)
 	}
 	r.MeanLoss = Number(sum / float64(len(r.Losses)))
+	t.countTargets()
 	for _, marks := range t.marks {
 		if marks&markNaN != 0 {
 			r.NaN++
