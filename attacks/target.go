@@ -199,11 +199,11 @@ func (t *trial) batch(rows []int) *batch {
 // atTarget says whether an image that a run returned was classified as its target.
 func (t *trial) atTarget(i int) bool { return t.marks[i]&markTarget != 0 }
 
-// nearer says whether what a run of a targeted attack returned for image i comes before what earlier runs did: an image at
-// its target first, then a wrong one, then the one of the higher loss.
-func (t *trial) nearer(i, run int, marks int32, loss float32) bool {
-	wrong, robust := marks&markWrong != 0, t.result.RobustFlags[i]
-	return run == 0 || marks&markTarget != 0 || wrong && robust || wrong != robust && loss > t.result.Losses[i]
+// nearer says whether what a run of a targeted attack returned comes before what earlier runs did: an image at its target
+// first, then a wrong one, then the one of the higher loss.
+func (t *trial) nearer(r record, wrong bool) bool {
+	robust := t.result.RobustFlags[r.image]
+	return r.run == 0 || r.marks&markTarget != 0 || wrong && robust || wrong != robust && r.loss > t.result.Losses[r.image]
 }
 
 // countTargets sums up a targeted attack.

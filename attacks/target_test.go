@@ -1,10 +1,13 @@
 package attacks
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -237,6 +240,51 @@ func TestBestIterateIsAtItsTarget(t *testing.T) {
 	}
 	if kept := r.Attacks[1]; *kept.TargetedSuccess != 1 {
 		t.Errorf("kept %v, which is not at the target", kept.Adv)
+	}
+}
+
+// TestTargetedAttackResumes kills an evaluation again and again and goes on: the report is that of one left alone.
+func TestTargetedAttackResumes(t *testing.T) {
+	model, images, labels := perceptron(goBackend(t), 16)
+	p := PGD{Ball: Ball{Linf, .1}, Steps: 2, StepSize: .05, Start: Uniform, Loss: "cw", Restarts: 3, Target: RandomClass}
+	given := p
+	given.Target = GivenClass
+	list := []Attack{{Name: "random", Method: p}, {Name: "given", Method: given}}
+	opt := Options{Batch: 7, Live: 4, KeepAdv: true, Targets: make([]int32, len(labels))}
+	for i, y := range labels {
+		opt.Targets[i] = (y + 2) % 5
+	}
+	want := evaluate(t, model, images, labels, list, opt)
+	for _, r := range want.Attacks {
+		if reached, broken := *r.TargetedSuccess, want.Clean.Flags.count()-r.RobustFlags.count(); reached < 2 || reached >= broken {
+			t.Fatalf("%s: %d at their target, %d broken: the test needs both", r.Name, reached, broken)
+		}
+	}
+	opt.State = filepath.Join(t.TempDir(), "state")
+	var got *Report
+	kills := 0
+	for ; got == nil; kills++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		calls := 0
+		opt.Progress = func(Progress) {
+			if calls++; calls > 9+kills/3 {
+				cancel()
+			}
+		}
+		var err error
+		if got, err = Evaluate(ctx, model, images, labels, list, opt); err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		cancel()
+	}
+	if kills < 4 {
+		t.Fatalf("killed %d times only", kills)
+	}
+	compareReports(t, got, want)
+	opt.Progress, opt.Targets = nil, slices.Clone(opt.Targets)
+	opt.Targets[3] = (labels[3] + 1) % 5
+	if _, err := Evaluate(t.Context(), model, images, labels, list, opt); err == nil || !strings.Contains(err.Error(), "targets") {
+		t.Errorf("the state of other targets: error %v", err)
 	}
 }
 

@@ -40,8 +40,9 @@ type Transferred struct {
 }
 
 // Transfer attacks each model and shows all of them what came out. images and labels are those of Evaluate, as are opt
-// (KeepAdv is implied; progress names the source before the attack) and the attacks, of which those without a method are
-// passed over. Models share image shape and classes.
+// and the attacks, of which those without a method are passed over. KeepAdv is implied, progress names the source before
+// the attack, and a state file becomes one for each source, with .0, .1, ... after its name. Models share image shape and
+// classes.
 //
 // Every attack works on the images that its source classifies correctly, and what it returned for each, broken or not, is
 // what the targets get: exactly the float32 images that the evaluation of the source verified. Where that is the clean
@@ -72,6 +73,9 @@ func Transfer(ctx context.Context, models []NamedModel, images []uint8, labels [
 	verdicts := make([][][]Flags, len(models)) // of sources, attacks and targets: whether the target is right
 	for s, m := range models {
 		from := opt
+		if opt.State != "" {
+			from.State = fmt.Sprintf("%s.%d", opt.State, s)
+		}
 		if opt.Progress != nil {
 			from.Progress = func(p Progress) {
 				p.Attack = m.Name + ": " + p.Attack

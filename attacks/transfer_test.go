@@ -3,6 +3,8 @@ package attacks
 import (
 	"encoding/json"
 	"math"
+	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -74,16 +76,22 @@ func TestTransferByHand(t *testing.T) {
 	model, images, labels := perceptron(goBackend(t), n)
 	models := []NamedModel{{"one", model}, {"two", reweighted(t, model, .4)}}
 	stages := []string{}
-	m, err := Transfer(t.Context(), models, images, labels, transferred, Options{Batch: 8, Progress: func(p Progress) {
+	opt := Options{Batch: 8, State: filepath.Join(t.TempDir(), "state"), Progress: func(p Progress) {
 		if stage := p.Attack; len(stages) == 0 || stages[len(stages)-1] != stage {
 			stages = append(stages, stage)
 		}
-	}})
+	}}
+	m, err := Transfer(t.Context(), models, images, labels, transferred, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{"one: clean", "one: mi-fgsm", "one: pgd", "two: clean", "two: mi-fgsm", "two: pgd"}; !slices.Equal(stages, want) {
 		t.Errorf("progress of %q, want %q", stages, want)
+	}
+	opt.Progress = nil
+	again, err := Transfer(t.Context(), models, images, labels, transferred, opt) // from the state files
+	if err != nil || !reflect.DeepEqual(again.Attacks, m.Attacks) {
+		t.Errorf("again, from the state files: %+v, %v", again, err)
 	}
 	var reports []*Report
 	for _, named := range models {
