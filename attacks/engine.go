@@ -46,19 +46,19 @@ type goal struct {
 
 // Goals beside the losses of PGD.
 const (
-	lossTargeted = "dlr-targeted" // TargetedDLR, of targeted searches
-	lossMargin   = "margin"       // -Margin
-	lossExcess   = "excess"       // -excess of the tolerance kappa, of ALMA
+	lossTargeted = "dlr" + aimedSuffix // TargetedDLR, of targeted searches
+	lossMargin   = "margin"            // -Margin
+	lossExcess   = "excess"            // -excess of the tolerance kappa, of ALMA
 )
 
 // objective is the goal as a graph. natural are the clean logits; a targeted goal has the target there as a unit vector.
 func (t goal) objective(logits, y, natural *Node) *Node {
-	switch t.loss {
-	case lossTargeted:
-		return targetedDLR(logits, y, GreaterThan(natural, ZerosLike(natural)))
-	case lossMargin:
+	switch {
+	case t.aimed():
+		return t.towards(logits, y, natural)
+	case t.loss == lossMargin:
 		return Neg(Margin(logits, y))
-	case lossExcess:
+	case t.loss == lossExcess:
 		return Neg(excess(logits, y, t.kappa))
 	}
 	return PGD{Loss: t.loss, Kappa: t.kappa}.Objective(logits, y, natural)
@@ -69,6 +69,7 @@ const (
 	markWrong    int32 = 1 << iota // the prediction is not the label
 	markNaN                        // NaN logits, or a NaN or infinite loss or gradient
 	markZeroGrad                   // a gradient of exactly zero although the prediction is right
+	markTarget                     // the prediction is the target; of returned images alone
 )
 
 // engine holds the compiled programs of one model at one batch shape. Programs are few and shared by all attacks: one
@@ -138,7 +139,7 @@ func (e *engine) prepareJudge(t goal) (err error) {
 	}
 	e.judge[t], err = e.compile("judge "+t.loss, func(in []*Node) []*Node {
 		losses := t.objective(in[0], in[1], in[2])
-		return []*Node{losses, marks(in[0], in[1], losses, nil)}
+		return []*Node{losses, t.mark(marks(in[0], in[1], losses, nil), in[0], in[2])}
 	}, e.scoreShape(), e.labelShape(), e.scoreShape())
 	return err
 }
@@ -155,7 +156,7 @@ func (e *engine) prepareGradient(t goal) (err error) {
 			logits = e.model.logits(weights, adv)
 			return t.objective(logits, y, natural)
 		})
-		return []*Node{grad, losses, marks(logits, y, losses, grad)}
+		return []*Node{grad, losses, t.mark(marks(logits, y, losses, grad), logits, natural)}
 	}, e.imageShape(), e.labelShape(), e.scoreShape())
 	return err
 }
