@@ -69,13 +69,14 @@ const surely = 3e-6
 // engine holds the compiled programs of one model at one batch shape. Programs are few and shared by all attacks: one
 // forward pass, one gradient and one judge for each loss, and cheap updates without the network.
 type engine struct {
-	model    Model
-	shapes   []shapes.Shape // of the model's weights, which a training run may have freed by its next evaluation
-	size     int            // images in a batch, padding included
-	forward  *Exec
-	gradient map[goal]*Exec
-	judge    map[goal]*Exec
-	update   map[any]*Exec
+	model     Model
+	shapes    []shapes.Shape // of the model's weights, which a training run may have freed by its next evaluation
+	size      int            // images in a batch, padding included
+	forward   *Exec
+	elsewhere *Exec // forward at another batch size, compiled when first used
+	gradient  map[goal]*Exec
+	judge     map[goal]*Exec
+	update    map[any]*Exec
 
 	forwards, backwards int64 // passes over images so far, padding not counted
 	ticked              func(passes int)
@@ -199,6 +200,7 @@ func (e *engine) finalize() {
 		}
 	}
 	free(e.forward)
+	free(e.elsewhere)
 	for _, programs := range []map[goal]*Exec{e.gradient, e.judge} {
 		for _, exec := range programs {
 			free(exec)
