@@ -70,7 +70,11 @@ const (
 	markNaN                        // NaN logits, or a NaN or infinite loss or gradient
 	markZeroGrad                   // a gradient of exactly zero although the prediction is right
 	markTarget                     // the prediction is the target; of returned images alone
+	markSure                       // wrong by more than rounding can undo: searches for small perturbations end at a boundary
 )
+
+// surely is the margin of markSure, relative to the largest absolute logit.
+const surely = 3e-6
 
 // engine holds the compiled programs of one model at one batch shape. Programs are few and shared by all attacks: one
 // forward pass, one gradient and one judge for each loss, and cheap updates without the network.
@@ -180,7 +184,7 @@ func marks(logits, y, losses, grad *Node) *Node {
 	}
 	right := Correct(logits, y)
 	bad := LogicalOr(anyNaN(logits), LogicalNot(IsFinite(losses)))
-	all := bit(LogicalNot(right), markWrong)
+	all := Add(bit(LogicalNot(right), markWrong), bit(surelyWrong(logits, y), markSure))
 	if grad != nil {
 		flat := Reshape(grad, grad.Shape().Dim(0), -1)
 		bad = LogicalOr(bad, ReduceLogicalOr(LogicalNot(IsFinite(flat)), -1))
@@ -188,6 +192,14 @@ func marks(logits, y, losses, grad *Node) *Node {
 		all = Add(all, bit(LogicalAnd(zero, right), markZeroGrad))
 	}
 	return Add(all, bit(bad, markNaN))
+}
+
+// surelyWrong is Bool [B]: whether another program for the same network, which rounds differently, finds the image
+// misclassified too.
+func surelyWrong(logits, y *Node) *Node {
+	edge := MulScalar(ReduceMax(Abs(logits), -1), surely)
+	clear := LessOrEqual(Margin(logits, y), Neg(edge))
+	return LogicalAnd(LogicalNot(Correct(logits, y)), LogicalOr(clear, anyNaN(logits)))
 }
 
 // finalize frees the compiled programs.
