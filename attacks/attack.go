@@ -57,7 +57,12 @@ func (a Attack) With(o Override) (Attack, error) {
 	if a.Method == nil {
 		return a, nil
 	}
-	if m, ok := a.Method.(overridable); ok {
+	switch m := a.Method.(type) {
+	case Ensemble:
+		e, err := m.with(o)
+		a.Method = e
+		return a, err
+	case overridable:
 		return a.withSearch(m, o)
 	}
 	p, ok := a.Method.(PGD)
