@@ -15,7 +15,7 @@ type Attack struct {
 
 	// relativeStep, where not zero, ties the step size to eps when an Override changes eps.
 	relativeStep float64
-	// oneStep marks FGSM: one step of eps from the clean image, whatever an Override says about steps and starts.
+	// oneStep marks FGSM and FGSM-RS: one step from their own start, whatever an Override says about steps and starts.
 	oneStep bool
 }
 
@@ -43,6 +43,7 @@ type Override struct {
 	Start    *Start
 	Loss     string
 	Best     *bool
+	Target   *Target
 }
 
 // With returns the attack with the settings of o, and an error where they make no sense together. The settings
@@ -50,8 +51,8 @@ type Override struct {
 //
 // A preset's step size that is a fraction of eps follows a changed eps. A preset that changes norm needs an eps in that
 // norm, and takes steps of 2.5 eps/steps (the rule of Madry et al.) unless o has a step size. FGSM stays one step of eps
-// from the clean image: it heeds norm, eps and loss alone. Attacks that choose their own starts and step sizes, such as
-// APGD, pass over settings of these.
+// from the clean image: it heeds norm, eps, loss and target alone, and FGSM-RS step size and restarts too. Attacks that
+// choose their own starts and step sizes, such as APGD, pass over settings of these.
 func (a Attack) With(o Override) (Attack, error) {
 	if a.Method == nil {
 		return a, nil
@@ -64,7 +65,11 @@ func (a Attack) With(o Override) (Attack, error) {
 		return a, fmt.Errorf("attacks: %s: settings of %T cannot be overridden", a.Name, a.Method)
 	}
 	if a.oneStep {
-		o = Override{Norm: o.Norm, Eps: o.Eps, Loss: o.Loss}
+		given := o
+		o = Override{Norm: o.Norm, Eps: o.Eps, Loss: o.Loss, Target: o.Target}
+		if p.Start != None {
+			o.StepSize, o.Restarts = given.StepSize, given.Restarts
+		}
 	}
 	set(&p.Steps, o.Steps)
 	if o.Norm != nil && *o.Norm != p.Ball.Norm {
@@ -84,6 +89,7 @@ func (a Attack) With(o Override) (Attack, error) {
 	set(&p.Restarts, o.Restarts)
 	set(&p.Start, o.Start)
 	set(&p.Best, o.Best)
+	set(&p.Target, o.Target)
 	if o.Loss != "" {
 		p.Loss = o.Loss
 	}
@@ -176,7 +182,7 @@ func (p PGD) Validate(classes int) error {
 	case !finiteAtLeast(p.Kappa, 0):
 		return fmt.Errorf("kappa %g: want at least 0", p.Kappa)
 	}
-	return nil
+	return p.Target.validate(p.Loss, classes)
 }
 
 func finiteAtLeast(v, least float64) bool {

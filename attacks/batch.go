@@ -18,11 +18,20 @@ type batch struct {
 	random func(row int) *rand.Rand
 
 	clean, labels, natural *tensors.Tensor // images, labels and clean logits as inputs of programs
+	target                 *tensors.Tensor // what a targeted attack aims at, as unit vectors [B, C]; else nil
+}
+
+// about is what programs get beside images and labels: the target, or the clean logits.
+func (b *batch) about() *tensors.Tensor {
+	if b.target != nil {
+		return b.target
+	}
+	return b.natural
 }
 
 // free releases what the batch holds on the device.
 func (b *batch) free() error {
-	return free(b.clean, b.labels, b.natural)
+	return free(b.clean, b.labels, b.natural, b.target)
 }
 
 // pass is one forward and backward pass.
@@ -32,7 +41,7 @@ type pass struct {
 
 // ascend computes the gradient of the goal at adv.
 func (e *engine) ascend(ctx context.Context, t goal, b *batch, adv *tensors.Tensor) (pass, error) {
-	out, err := e.callNetwork(ctx, e.gradient[t], adv, b.labels, b.natural)
+	out, err := e.callNetwork(ctx, e.gradient[t], adv, b.labels, b.about())
 	if err != nil {
 		return pass{}, err
 	}
@@ -53,7 +62,7 @@ func (e *engine) scores(ctx context.Context, b *batch, images *tensors.Tensor) (
 
 // judgeScores gives losses and marks of logits, on the device.
 func (e *engine) judgeScores(ctx context.Context, t goal, b *batch, logits *tensors.Tensor) (pass, error) {
-	out, err := e.call(ctx, e.judge[t], logits, b.labels, b.natural)
+	out, err := e.call(ctx, e.judge[t], logits, b.labels, b.about())
 	if err != nil {
 		return pass{}, err
 	}
@@ -96,7 +105,7 @@ func (e *engine) donate(list ...*tensors.Tensor) ([]any, error) {
 func (b *batch) collect(done pass) error {
 	err := tensors.ConstFlatData(done.marks, func(flat []int32) {
 		for row := range b.marks {
-			b.marks[row] |= flat[row]
+			b.marks[row] |= flat[row] &^ markTarget // which only a verified image has
 		}
 	})
 	if err != nil {

@@ -39,6 +39,9 @@ func checkRequest(model Model, images []uint8, labels []int32, list []Attack, op
 			return fmt.Errorf("attacks: label %d of image %d, want 0 to %d", y, i, model.Classes-1)
 		}
 	}
+	if err := checkTargets(model.Classes, labels, list, opt.Targets); err != nil {
+		return err
+	}
 	seen := map[string]bool{}
 	for _, a := range list {
 		if err := a.Validate(model.Classes); err != nil {

@@ -46,19 +46,19 @@ type goal struct {
 
 // Goals beside the losses of PGD.
 const (
-	lossTargeted = "dlr-targeted" // TargetedDLR, of targeted searches
-	lossMargin   = "margin"       // -Margin
-	lossExcess   = "excess"       // -excess of the tolerance kappa, of ALMA
+	lossTargeted = "dlr" + aimedSuffix // TargetedDLR, of targeted searches
+	lossMargin   = "margin"            // -Margin
+	lossExcess   = "excess"            // -excess of the tolerance kappa, of ALMA
 )
 
 // objective is the goal as a graph. natural are the clean logits; a targeted goal has the target there as a unit vector.
 func (t goal) objective(logits, y, natural *Node) *Node {
-	switch t.loss {
-	case lossTargeted:
-		return targetedDLR(logits, y, GreaterThan(natural, ZerosLike(natural)))
-	case lossMargin:
+	switch {
+	case t.aimed():
+		return t.towards(logits, y, natural)
+	case t.loss == lossMargin:
 		return Neg(Margin(logits, y))
-	case lossExcess:
+	case t.loss == lossExcess:
 		return Neg(excess(logits, y, t.kappa))
 	}
 	return PGD{Loss: t.loss, Kappa: t.kappa}.Objective(logits, y, natural)
@@ -69,7 +69,12 @@ const (
 	markWrong    int32 = 1 << iota // the prediction is not the label
 	markNaN                        // NaN logits, or a NaN or infinite loss or gradient
 	markZeroGrad                   // a gradient of exactly zero although the prediction is right
+	markTarget                     // the prediction is the target; of returned images alone
+	markSure                       // wrong by more than rounding can undo: searches for small perturbations end at a boundary
 )
+
+// surely is the margin of markSure, relative to the largest absolute logit.
+const surely = 3e-6
 
 // engine holds the compiled programs of one model at one batch shape. Programs are few and shared by all attacks: one
 // forward pass, one gradient and one judge for each loss, and cheap updates without the network.
@@ -138,7 +143,7 @@ func (e *engine) prepareJudge(t goal) (err error) {
 	}
 	e.judge[t], err = e.compile("judge "+t.loss, func(in []*Node) []*Node {
 		losses := t.objective(in[0], in[1], in[2])
-		return []*Node{losses, marks(in[0], in[1], losses, nil)}
+		return []*Node{losses, t.mark(marks(in[0], in[1], losses, nil), in[0], in[2])}
 	}, e.scoreShape(), e.labelShape(), e.scoreShape())
 	return err
 }
@@ -155,7 +160,7 @@ func (e *engine) prepareGradient(t goal) (err error) {
 			logits = e.model.logits(weights, adv)
 			return t.objective(logits, y, natural)
 		})
-		return []*Node{grad, losses, marks(logits, y, losses, grad)}
+		return []*Node{grad, losses, t.mark(marks(logits, y, losses, grad), logits, natural)}
 	}, e.imageShape(), e.labelShape(), e.scoreShape())
 	return err
 }
@@ -179,7 +184,7 @@ func marks(logits, y, losses, grad *Node) *Node {
 	}
 	right := Correct(logits, y)
 	bad := LogicalOr(anyNaN(logits), LogicalNot(IsFinite(losses)))
-	all := bit(LogicalNot(right), markWrong)
+	all := Add(bit(LogicalNot(right), markWrong), bit(surelyWrong(logits, y), markSure))
 	if grad != nil {
 		flat := Reshape(grad, grad.Shape().Dim(0), -1)
 		bad = LogicalOr(bad, ReduceLogicalOr(LogicalNot(IsFinite(flat)), -1))
@@ -187,6 +192,14 @@ func marks(logits, y, losses, grad *Node) *Node {
 		all = Add(all, bit(LogicalAnd(zero, right), markZeroGrad))
 	}
 	return Add(all, bit(bad, markNaN))
+}
+
+// surelyWrong is Bool [B]: whether another program for the same network, which rounds differently, finds the image
+// misclassified too.
+func surelyWrong(logits, y *Node) *Node {
+	edge := MulScalar(ReduceMax(Abs(logits), -1), surely)
+	clear := LessOrEqual(Margin(logits, y), Neg(edge))
+	return LogicalAnd(LogicalNot(Correct(logits, y)), LogicalOr(clear, anyNaN(logits)))
 }
 
 // finalize frees the compiled programs.

@@ -51,6 +51,9 @@ func (s Ensemble) Validate(classes int) error {
 		if _, nested := a.Method.(Ensemble); nested {
 			return fmt.Errorf("stage %q: an ensemble within an ensemble", a.Name)
 		}
+		if target := targetOf(a.Method); target != Untargeted {
+			return fmt.Errorf("stage %q aims at target %s: want untargeted attacks, which the next stage can go on from", a.Name, target)
+		}
 		if minimizes(a.Method) {
 			return fmt.Errorf("stage %q looks for smallest perturbations: want attacks within the ball", a.Name)
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // DefaultBatch is the batch size where Options has none.
-const DefaultBatch = 128
+const DefaultBatch = 64
 
 // Options are the settings of an evaluation that are not an attack's.
 type Options struct {
@@ -28,6 +28,7 @@ type Options struct {
 	// evaluation goes on from there, with the same verdicts as without the interruption; a file of another model, other
 	// images, attacks or settings is refused. "" keeps none.
 	State    string
+	Targets  []int32        // the classes that attacks with GivenClass aim at, one per image and never its label
 	Progress func(Progress) // called after every step, on the goroutine of Evaluate; nil for none
 }
 

@@ -8,24 +8,25 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// keeper holds the best iterate of each image so far: a misclassified one before one that is not, then the one of the
-// higher loss.
+// keeper holds the best iterate of each image so far: a misclassified one (of a targeted attack, one at its target) before
+// one that is not, then the one of the higher loss.
 type keeper struct {
 	engine                *engine
+	goal                  goal
 	images, losses, marks *tensors.Tensor
 }
 
-func newKeeper(e *engine, b *batch) *keeper {
+func newKeeper(e *engine, t goal, b *batch) *keeper {
 	lowest := make([]float32, e.size)
 	for i := range lowest {
 		lowest[i] = float32(math.Inf(-1))
 	}
-	return &keeper{e, e.upload(b.x), tensors.FromValue(lowest), tensors.FromValue(make([]int32, e.size))}
+	return &keeper{e, t, e.upload(b.x), tensors.FromValue(lowest), tensors.FromValue(make([]int32, e.size))}
 }
 
 // offer replaces what it holds where the offered images are better. These stay with the caller.
 func (k *keeper) offer(ctx context.Context, images, losses, marks *tensors.Tensor) error {
-	program, err := keeping(k.engine)
+	program, err := keeping(k.engine, k.goal)
 	if err != nil {
 		return err
 	}
@@ -42,12 +43,12 @@ func (k *keeper) offer(ctx context.Context, images, losses, marks *tensors.Tenso
 }
 
 // take offers the final iterate, frees it, and returns the best.
-func (k *keeper) take(ctx context.Context, t goal, b *batch, final *tensors.Tensor) (*tensors.Tensor, error) {
+func (k *keeper) take(ctx context.Context, b *batch, final *tensors.Tensor) (*tensors.Tensor, error) {
 	logits, err := k.engine.scores(ctx, b, final)
 	if err != nil {
 		return nil, err
 	}
-	last, err := k.engine.judgeScores(ctx, t, b, logits)
+	last, err := k.engine.judgeScores(ctx, k.goal, b, logits)
 	if err != nil {
 		return nil, err
 	}
@@ -60,11 +61,18 @@ func (k *keeper) take(ctx context.Context, t goal, b *batch, final *tensors.Tens
 	return k.images, free(final, logits, k.losses, k.marks)
 }
 
+// keepKey names the program of offer, by the mark of an iterate that comes first.
+type keepKey struct{ wanted int32 }
+
 // keeping is the program of offer.
-func keeping(e *engine) (*Exec, error) {
-	return e.prepareUpdate("keep", "keep best", func(in []*Node) []*Node {
+func keeping(e *engine, t goal) (*Exec, error) {
+	wanted := markWrong
+	if t.aimed() {
+		wanted = markTarget
+	}
+	return e.prepareUpdate(keepKey{wanted}, "keep best", func(in []*Node) []*Node {
 		kept, keptLosses, keptMarks, now, nowLosses, nowMarks := in[0], in[1], in[2], in[3], in[4], in[5]
-		was, is := marked(keptMarks, markWrong), marked(nowMarks, markWrong)
+		was, is := marked(keptMarks, wanted), marked(nowMarks, wanted)
 		better := LogicalOr(LogicalAnd(is, LogicalNot(was)), LogicalAnd(LogicalNot(LogicalXor(is, was)), GreaterThan(nowLosses, keptLosses)))
 		return []*Node{
 			Where(BroadcastToShape(InsertAxes(better, -1, -1, -1), now.Shape()), now, kept),

@@ -52,6 +52,7 @@ type PGD struct {
 	Loss     string  // what is maximised: "ce", "kl", "cw" or "dlr"
 	Kappa    float64 // of "cw" only
 	Best     bool    // keep the best iterate of each image instead of the final one
+	Target   Target  // the class to aim at, which only evaluations know how to
 }
 
 // Step is one step of projected ascent: from adv [B, ...] towards higher values of objective, which maps images [B, ...]
@@ -87,7 +88,12 @@ func ascent(adv *Node, objective func(adv *Node) *Node) (losses, grad *Node) {
 
 // Objective is the loss that the attack maximises, one per image [B], from the logits [B, C] of the attacked images and
 // their labels [B]. natural are the logits of the clean images, which only "kl" uses (it may be nil otherwise).
+//
+// It panics if the attack has a Target: in a graph, give Step an objective such as Neg(CrossEntropy(logits, target)).
 func (p PGD) Objective(logits, y, natural *Node) *Node {
+	if p.Target != Untargeted {
+		exceptions.Panicf("attacks.PGD.Objective: target %s, want an untargeted attack", p.Target)
+	}
 	switch p.Loss {
 	case "ce":
 		return CrossEntropy(logits, y)

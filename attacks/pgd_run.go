@@ -12,21 +12,23 @@ func (p PGD) runs() int { return max(p.Restarts, 1) }
 
 func (p PGD) passes() int { return p.Steps }
 
-func (p PGD) goal() goal {
-	if p.Loss != "cw" {
-		return goal{loss: p.Loss}
-	}
-	return goal{p.Loss, p.Kappa}
+func (p PGD) goal() goal { return goalAt(p.Loss, p.Kappa, p.Target) }
+
+func (p PGD) target() Target { return p.Target }
+
+// attack runs PGD once on a batch.
+func (p PGD) attack(ctx context.Context, e *engine, b *batch) error {
+	return p.climb(ctx, e, b, p.begin(b, e.model.pixels()))
 }
 
-// attack runs PGD once on a batch: one compiled gradient and one compiled update a step, the iterate staying on the
+// climb is attack from the given images: one compiled gradient and one compiled update a step, the iterate staying on the
 // device throughout.
-func (p PGD) attack(ctx context.Context, e *engine, b *batch) error {
-	adv := e.upload(p.begin(b, e.model.pixels()))
+func (p PGD) climb(ctx context.Context, e *engine, b *batch, from []float32) error {
+	adv := e.upload(from)
 	var passes []pass
 	var best *keeper
 	if p.Best {
-		best = newKeeper(e, b)
+		best = newKeeper(e, p.goal(), b)
 	}
 	for k := range p.Steps {
 		now, err := e.ascend(ctx, p.goal(), b, adv)
@@ -46,11 +48,15 @@ func (p PGD) attack(ctx context.Context, e *engine, b *batch) error {
 	}
 	if best != nil {
 		var err error
-		if adv, err = best.take(ctx, p.goal(), b, adv); err != nil {
+		if adv, err = best.take(ctx, b, adv); err != nil {
 			return err
 		}
 	}
-	var err error
+	return b.finish(adv, passes)
+}
+
+// finish makes adv what the attack returns, takes its passes into account and frees both.
+func (b *batch) finish(adv *tensors.Tensor, passes []pass) (err error) {
 	if b.adv, err = tensors.CopyFlatData[float32](adv); err != nil {
 		return fmt.Errorf("reading adversarial images: %w", err)
 	}
@@ -91,7 +97,7 @@ func (p PGD) prepare(e *engine) error {
 		return err
 	}
 	if p.Best {
-		_, err := keeping(e)
+		_, err := keeping(e, p.goal())
 		return err
 	}
 	return nil

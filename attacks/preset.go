@@ -11,9 +11,14 @@ import (
 // Papers call many attacks "PGD-20"; the ones in use have a name each: pgd20 and pgd20-trades (TRADES, MART with
 // ResNet-18, ACT and CURE), pgd20-mart-wrn (MART with WRN), pgd20-fat (FAT's training script), pgd20-awp (AWP, IAD,
 // ST-AT in training) and pgd20-nostart (the tables in FAT's README and the TRADES paper).
+//
+// fgsm-rs is the attack of fast adversarial training (Wong et al. 2020): one step of 1.25 eps from a uniform start.
+// pgd20-targeted aims at random classes, as robustness under targeted attacks is commonly given; pgd20-least-likely at the
+// hardest. The eps 12 of pgd20-l1 is that of AutoAttack in L1.
 var presets = []preset{
 	{name: "natural"},
 	{name: "fgsm", eps: 8. / 255, ofEps: 1, steps: 1, start: None},
+	{name: "fgsm-rs", eps: 8. / 255, ofEps: 1.25, steps: 1, start: Uniform},
 	{name: "bim", eps: 8. / 255, step: 2. / 255, steps: 10, start: None},
 	{name: "pgd10", eps: 8. / 255, step: 2. / 255, steps: 10, start: Uniform},
 	{name: "pgd20", eps: .031, step: .003, steps: 20, start: UniformUnclipped},
@@ -29,11 +34,17 @@ var presets = []preset{
 	{name: "pgd-cw", eps: .031, step: .003, steps: 20, start: UniformUnclipped, loss: "cw"},
 	{name: "cw100", eps: 8. / 255, step: 2. / 255, steps: 100, start: Uniform, loss: "cw"},
 	{name: "pgd20-dlr", eps: 8. / 255, step: 2. / 255, steps: 20, start: Uniform, loss: "dlr"},
+	{name: "pgd20-targeted", eps: 8. / 255, step: 2. / 255, steps: 20, start: Uniform, target: RandomClass},
+	{name: "pgd20-least-likely", eps: 8. / 255, step: 2. / 255, steps: 20, start: Uniform, target: LeastLikely},
 	{name: "pgd20-l2", norm: L2, eps: .5, ofEps: 2.5 / 20, steps: 20, start: Uniform},
+	{name: "pgd20-l1", norm: L1, eps: 12, ofEps: 2.5 / 20, steps: 20, start: Uniform},
 }
 
 // searches are the attacks by name that are no PGD.
 var searches = []Attack{
+	{Name: "rfgsm", Method: RFGSM{Ball: standardBall, Alpha: 4. / 255, Loss: "ce", Kappa: literatureKappa}},
+	{Name: "mi-fgsm", Method: Momentum{Ball: standardBall, Steps: 10, StepSize: 2. / 255, Decay: 1, Loss: "ce", Kappa: literatureKappa}},
+	{Name: "ni-fgsm", Method: Momentum{Ball: standardBall, Steps: 10, StepSize: 2. / 255, Decay: 1, Nesterov: true, Loss: "ce", Kappa: literatureKappa}},
 	{Name: "apgd-ce", Method: APGD{Ball: standardBall, Steps: 100, Restarts: 1, Loss: "ce"}},
 	{Name: "apgd-dlr", Method: APGD{Ball: standardBall, Steps: 100, Restarts: 1, Loss: "dlr"}},
 	{Name: "apgd-t", Method: APGD{Ball: standardBall, Steps: 100, Restarts: 1, Targets: 9}},
@@ -54,6 +65,7 @@ type preset struct {
 	restarts    int
 	loss        string
 	best        bool
+	target      Target
 }
 
 // literatureKappa is the margin that makes the hinge of "cw" presets inactive, as in the codes they stand for.
@@ -92,7 +104,7 @@ func (p preset) attack() Attack {
 	}
 	method := PGD{
 		Ball: Ball{p.norm, p.eps}, Steps: p.steps, StepSize: p.step, Start: p.start,
-		Restarts: max(p.restarts, 1), Loss: "ce", Kappa: literatureKappa, Best: p.best,
+		Restarts: max(p.restarts, 1), Loss: "ce", Kappa: literatureKappa, Best: p.best, Target: p.target,
 	}
 	if p.ofEps != 0 {
 		method.StepSize = p.ofEps * p.eps

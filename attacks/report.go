@@ -44,6 +44,11 @@ type Result struct {
 	Forwards       int64   `json:"forwards"`        // passes over one image, summed over images; verification included
 	Backwards      int64   `json:"backwards"`
 
+	// Targets are the classes that a targeted attack aimed at, and TargetedSuccess counts the images that it attacked and
+	// returned classified as such, verified as all successes are.
+	Targets         []int32 `json:"targets,omitempty"`
+	TargetedSuccess *int    `json:"targeted_success,omitempty"`
+
 	// Distances, of a search for smallest perturbations, are those it found in the norm of its budget: 0 where the clean
 	// image is misclassified, +Inf (null in JSON) where there is none. Found counts the finite ones among the images that
 	// were attacked, and MedianDistance is the median over these, unsuccessful ones counting as +Inf. The robust flags say
@@ -55,6 +60,8 @@ type Result struct {
 	// Stages are the attacks of an ensemble, each with the flags that it left.
 	Stages []*Result `json:"stages,omitempty"`
 
+	// BrokenIn is the run (restart, target) that broke an image, and -1 where none of this attack's did.
+	BrokenIn []int `json:"-"`
 	// Losses are the attack's own loss at the returned image (the clean image where that was misclassified already and so
 	// not attacked), float32 per image; nil for an ensemble.
 	Losses []float32 `json:"-"`

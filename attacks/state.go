@@ -123,7 +123,7 @@ func (id identity) same(want identity) error {
 	case id.Model != want.Model:
 		return fmt.Errorf("it is of another model (weights and shapes %.12s, not %.12s)", id.Model, want.Model)
 	case id.Images != want.Images:
-		return fmt.Errorf("it is of other images, labels or record numbers (%.12s, not %.12s)", id.Images, want.Images)
+		return fmt.Errorf("it is of other images, labels, targets or record numbers (%.12s, not %.12s)", id.Images, want.Images)
 	case !slices.Equal(id.Attacks, want.Attacks):
 		return fmt.Errorf("it is of other attacks: %q, not %q", id.Attacks, want.Attacks)
 	case id.Seed != want.Seed:
@@ -153,6 +153,9 @@ func (v *evaluation) identity(list []Attack) (identity, error) {
 	sum.Write(v.images)
 	for i, y := range v.labels {
 		fmt.Fprintln(sum, y, v.index(i))
+	}
+	for _, target := range v.opt.Targets {
+		fmt.Fprintln(sum, target)
 	}
 	id.Images = hex.EncodeToString(sum.Sum(nil))
 	for _, a := range list {

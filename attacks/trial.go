@@ -27,8 +27,10 @@ type trial struct {
 func (t *trial) begin(ctx context.Context) error {
 	t.forwards, t.backwards = 0, 0
 	t.marks = make([]int32, len(t.labels))
+	t.aim()
 	t.ran = make([]int, len(t.labels))
 	t.result.Losses = make([]float32, len(t.labels))
+	t.result.BrokenIn = slices.Repeat([]int{-1}, len(t.labels))
 	for rows := range slices.Chunk(t.all(), t.size) {
 		b := t.batch(rows)
 		losses, _, err := t.assess(ctx, t.attack.Method.goal(), b, b.natural)
@@ -74,7 +76,12 @@ func (t *trial) pool() (images []int) {
 }
 
 // decided says that no further run can change the verdict on image i.
-func (t *trial) decided(i int) bool { return !t.minimal && !t.result.RobustFlags[i] }
+func (t *trial) decided(i int) bool {
+	if t.result.Targets != nil {
+		return t.atTarget(i)
+	}
+	return !t.minimal && !t.result.RobustFlags[i]
+}
 
 // liveRows is how many rows of the programs an attack may use.
 func (t *trial) liveRows() int {
@@ -140,6 +147,7 @@ func (t *trial) finish() {
 		sum += float64(loss)
 	}
 	r.MeanLoss = Number(sum / float64(len(r.Losses)))
+	t.countTargets()
 	t.sumDistances()
 	for _, marks := range t.marks {
 		if marks&markNaN != 0 {

@@ -44,11 +44,14 @@ func (t *trial) judge(r *record, wrong bool, adv, clean []float32) {
 	switch {
 	case t.minimal && !inBox(adv), !t.minimal && !inside:
 		r.stray = true
+		r.marks &^= markTarget
 		return
 	case t.minimal && wrong:
 		distance := ball.distance(adv, clean)
 		r.distance = float32(distance)
 		r.taken = Number(distance) < t.result.Distances[r.image]
+	case t.result.Targets != nil:
+		r.taken = t.nearer(*r, wrong)
 	case !t.minimal:
 		robust := t.result.RobustFlags[r.image] // or else a run that ended before has broken it
 		r.taken = robust && (wrong || r.run == 0 || r.loss > t.result.Losses[r.image])
@@ -77,8 +80,8 @@ func (t *trial) apply(r record) {
 			copy(t.result.Adv[i*d:(i+1)*d], r.adv)
 		}
 	}
-	if r.broken {
-		t.result.RobustFlags[i] = false
+	if r.broken && t.result.RobustFlags[i] {
+		t.result.RobustFlags[i], t.result.BrokenIn[i] = false, r.run
 	}
 }
 
