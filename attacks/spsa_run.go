@@ -139,7 +139,11 @@ func (s *spsaState) move(settings SPSA, clean, plan *Node) {
 	blend := func(average, value *Node, decay float64) *Node {
 		return Add(MulScalar(average, decay), MulScalar(value, 1-decay))
 	}
-	mean, square := blend(s.mean, s.grad, adamMean), blend(s.square, Square(s.grad), adamSquare)
+	squares := Square(s.grad)
+	if settings.Ball.Norm == L2 {
+		squares = BroadcastToShape(reduceImages(squares, ReduceMean), squares.Shape())
+	}
+	mean, square := blend(s.mean, s.grad, adamMean), blend(s.square, squares, adamSquare)
 	step := Div(Mul(mean, planColumn(plan, spsaMean)), AddScalar(Sqrt(Mul(square, planColumn(plan, spsaSquare))), adamEpsilon))
 	next := settings.Ball.Project(Sub(s.x, MulScalar(step, settings.StepSize)), clean)
 	s.x, s.mean, s.square = wherever(now, next, s.x), wherever(now, mean, s.mean), wherever(now, square, s.square)
