@@ -132,7 +132,11 @@ func (s *spsaState) move(settings SPSA, clean, plan *Node) {
 	blend := func(average, value *Node, decay float64) *Node {
 		return Add(MulScalar(average, decay), MulScalar(value, 1-decay))
 	}
-	mean, square := blend(s.mean, s.grad, adamBeta1), blend(s.square, Square(s.grad), adamBeta2)
+	squares := Square(s.grad)
+	if settings.Ball.Norm == L2 {
+		squares = BroadcastToShape(reduceImages(squares, ReduceMean), squares.Shape())
+	}
+	mean, square := blend(s.mean, s.grad, adamBeta1), blend(s.square, squares, adamBeta2)
 	step := Div(Mul(mean, planColumn(plan, spsaMean)), AddScalar(Sqrt(Mul(square, planColumn(plan, spsaSquare))), adamEps))
 	next := settings.Ball.Project(Sub(s.x, MulScalar(step, settings.StepSize)), clean)
 	s.x, s.mean, s.square = wherever(now, next, s.x), wherever(now, mean, s.mean), wherever(now, square, s.square)
