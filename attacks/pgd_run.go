@@ -14,7 +14,7 @@ func (p PGD) passes() int { return p.Steps }
 
 func (p PGD) goal() goal { return goalAt(p.Loss, p.Kappa, p.Target) }
 
-func (p PGD) target() Target { return p.Target }
+func (p PGD) aim() Target { return p.Target }
 
 // attack runs PGD once on a batch.
 func (p PGD) attack(ctx context.Context, e *engine, b *batch) error {

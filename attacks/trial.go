@@ -27,7 +27,7 @@ type trial struct {
 func (t *trial) begin(ctx context.Context) error {
 	t.forwards, t.backwards = 0, 0
 	t.marks = make([]int32, len(t.labels))
-	t.aim()
+	t.chooseTargets()
 	t.ran = make([]int, len(t.labels))
 	t.result.Losses = make([]float32, len(t.labels))
 	t.result.BrokenIn = slices.Repeat([]int{-1}, len(t.labels))
