@@ -51,6 +51,9 @@ func (a APGD) prepare(e *engine) error {
 	if err := e.prepareGradient(a.ascended()); err != nil {
 		return err
 	}
+	if err := e.prepareExpectation(a.expectation()); err != nil {
+		return err
+	}
 	if _, err := a.stepper(e); err != nil {
 		return err
 	}
@@ -275,7 +278,7 @@ func (w *ascentWalk) load(ctx context.Context, rows []int) error {
 // step is one pass in all rows.
 func (w *ascentWalk) step(ctx context.Context) ([]outcome, error) {
 	w.inputs.images = make([]int, w.live()) // what the pass counts as
-	now, err := w.ascend(ctx, w.apgd.ascended(), &w.inputs, w.state[0])
+	now, err := w.expect(ctx, w.apgd.ascended(), &w.inputs, w.state[0], w.apgd.expectation())
 	if err != nil {
 		return nil, err
 	}
@@ -287,7 +290,7 @@ func (w *ascentWalk) step(ctx context.Context) ([]outcome, error) {
 	for row, busy := range w.busy {
 		switch {
 		case !busy:
-		case marks[row]&markWrong != 0 && w.course[w.steps[row]].counts:
+		case marks[row]&w.reached(w.apgd.expectation()) != 0 && w.course[w.steps[row]].counts:
 			claimed = append(claimed, row)
 		case w.steps[row] == len(w.course)-1:
 			spent = append(spent, row)

@@ -42,12 +42,8 @@ func (k *keeper) offer(ctx context.Context, images, losses, marks *tensors.Tenso
 }
 
 // take offers the final iterate, frees it, and returns the best.
-func (k *keeper) take(ctx context.Context, t goal, b *batch, final *tensors.Tensor) (*tensors.Tensor, error) {
-	logits, err := k.engine.scores(ctx, b, final)
-	if err != nil {
-		return nil, err
-	}
-	last, err := k.engine.judgeScores(ctx, t, b, logits)
+func (k *keeper) take(ctx context.Context, t goal, b *batch, final *tensors.Tensor, x expectation) (*tensors.Tensor, error) {
+	last, err := k.engine.measure(ctx, t, b, final, x)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +53,7 @@ func (k *keeper) take(ctx context.Context, t goal, b *batch, final *tensors.Tens
 	if err := b.collect(last); err != nil {
 		return nil, err
 	}
-	return k.images, free(final, logits, k.losses, k.marks)
+	return k.images, free(final, k.losses, k.marks)
 }
 
 // keeping is the program of offer.

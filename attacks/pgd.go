@@ -52,6 +52,7 @@ type PGD struct {
 	Loss     string  // what is maximised: "ce", "kl", "cw" or "dlr"
 	Kappa    float64 // of "cw" only
 	Best     bool    // keep the best iterate of each image instead of the final one
+	EOT      int     // passes averaged for each gradient of a random model; 0 means 1
 }
 
 // Step is one step of projected ascent: from adv [B, ...] towards higher values of objective, which maps images [B, ...]

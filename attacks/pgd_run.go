@@ -19,6 +19,8 @@ func (p PGD) goal() goal {
 	return goal{p.Loss, p.Kappa}
 }
 
+func (p PGD) expectation() expectation { return expectation{passes: p.EOT} }
+
 // attack runs PGD once on a batch: one compiled gradient and one compiled update a step, the iterate staying on the
 // device throughout.
 func (p PGD) attack(ctx context.Context, e *engine, b *batch) error {
@@ -29,7 +31,7 @@ func (p PGD) attack(ctx context.Context, e *engine, b *batch) error {
 		best = newKeeper(e, b)
 	}
 	for k := range p.Steps {
-		now, err := e.ascend(ctx, p.goal(), b, adv)
+		now, err := e.expect(ctx, p.goal(), b, adv, p.expectation())
 		if err != nil {
 			return err
 		}
@@ -46,7 +48,7 @@ func (p PGD) attack(ctx context.Context, e *engine, b *batch) error {
 	}
 	if best != nil {
 		var err error
-		if adv, err = best.take(ctx, p.goal(), b, adv); err != nil {
+		if adv, err = best.take(ctx, p.goal(), b, adv, p.expectation()); err != nil {
 			return err
 		}
 	}
@@ -85,6 +87,9 @@ func (p PGD) begin(b *batch, pixels int) []float32 {
 // prepare compiles the programs of attack.
 func (p PGD) prepare(e *engine) error {
 	if err := e.prepareGradient(p.goal()); err != nil {
+		return err
+	}
+	if err := e.prepareExpectation(p.expectation()); err != nil {
 		return err
 	}
 	if _, err := p.mover(e); err != nil {

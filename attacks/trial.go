@@ -2,6 +2,7 @@ package attacks
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 )
 
@@ -81,6 +82,7 @@ func (t *trial) once(ctx context.Context, run int) error {
 	for rows := range slices.Chunk(pool, t.size) {
 		b := t.batch(rows)
 		b.random = t.streams(t.attack.Name, rows, run)
+		t.reseed(len(rows), func(row int) *rand.Rand { return t.source(t.attack.Name, keysOfSearch, rows[row], run) })
 		if err := t.attack.Method.attack(ctx, t.engine, b); err != nil {
 			return err
 		}
@@ -98,14 +100,11 @@ func (t *trial) once(ctx context.Context, run int) error {
 // model than what earlier runs returned. runs has the run of each row.
 func (t *trial) verify(ctx context.Context, b *batch, runs []int) error {
 	returned := t.upload(b.adv)
-	logits, err := t.scores(ctx, b, returned)
+	now, err := t.decide(ctx, t.attack.Method.goal(), b, returned, t.attack.Name, runs)
 	if err != nil {
 		return err
 	}
-	losses, marks, err := t.assess(ctx, t.attack.Method.goal(), b, logits)
-	if err != nil {
-		return err
-	}
+	losses, marks := now.losses, now.marks
 	ball, d := t.attack.Method.Budget(), t.model.pixels()
 	for row, i := range b.images {
 		t.marks[i] |= b.marks[row] | marks[row]
@@ -126,7 +125,7 @@ func (t *trial) verify(ctx context.Context, b *batch, runs []int) error {
 		}
 		t.result.RobustFlags[i] = !broken
 	}
-	return free(returned, logits)
+	return free(returned)
 }
 
 // finish sums up.
