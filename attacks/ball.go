@@ -84,12 +84,17 @@ func (b Ball) Direction(grad *Node) *Node {
 
 // within says whether adv, one image, lies in the ball around x and in the box, up to the rounding of float32.
 func (b Ball) within(adv, x []float32) bool {
+	return inBox(adv) && b.distance(adv, x) <= b.Eps*(1+1e-6)+1e-7
+}
+
+// inBox says whether all pixels lie in [0, 1].
+func inBox(adv []float32) bool {
 	for _, v := range adv {
 		if !(v >= 0 && v <= 1) {
 			return false
 		}
 	}
-	return b.distance(adv, x) <= b.Eps*(1+1e-6)+1e-7
+	return true
 }
 
 // distance is the norm of adv - x, computed in float64.

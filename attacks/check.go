@@ -33,6 +33,8 @@ func checkRequest(model Model, images []uint8, labels []int32, list []Attack, op
 		return fmt.Errorf("attacks: %d bytes of images, want %d: %d images of %v", len(images), len(labels)*model.pixels(), len(labels), model.Image)
 	case opt.Batch < 0:
 		return fmt.Errorf("attacks: batch size %d, want at least 1", opt.Batch)
+	case opt.Live < 0:
+		return fmt.Errorf("attacks: %d live rows, want at least 1, or 0 for all", opt.Live)
 	case opt.Index != nil && len(opt.Index) != len(labels):
 		return fmt.Errorf("attacks: %d indexes for %d images", len(opt.Index), len(labels))
 	}

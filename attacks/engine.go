@@ -83,14 +83,15 @@ const (
 // engine holds the compiled programs of one model at one batch shape. Programs are few and shared by all attacks: one
 // forward pass, one gradient and one judge for each loss, and cheap updates without the network.
 type engine struct {
-	model    Model
-	shapes   []shapes.Shape // of the model's weights, which a training run may have freed by its next evaluation
-	size     int            // images in a batch, padding included
-	forward  *Exec
-	gradient map[goal]*Exec
-	judge    map[goal]*Exec
-	update   map[any]*Exec
-	sources  []*rand.Rand // of the keys of each row, where the model is random
+	model     Model
+	shapes    []shapes.Shape // of the model's weights, which a training run may have freed by its next evaluation
+	size      int            // images in a batch, padding included
+	forward   *Exec
+	elsewhere *Exec // forward at another batch size, compiled when first used
+	gradient  map[goal]*Exec
+	judge     map[goal]*Exec
+	update    map[any]*Exec
+	sources   []*rand.Rand // of the keys of each row, where the model is random
 
 	forwards, backwards int64 // passes over images so far, padding not counted
 	ticked              func(passes int)
@@ -139,7 +140,7 @@ func (e *engine) compile(name string, fn func(in []*Node) []*Node, inputs ...sha
 // model.
 func (e *engine) compileNetwork(name string, fn func(in []*Node) []*Node, inputs ...shapes.Shape) (*Exec, error) {
 	if e.model.Random != nil {
-		inputs = append(inputs, e.keyShape())
+		inputs = append(inputs, shapes.Make(dtypes.Uint32, inputs[0].Dim(0), 2))
 	}
 	return e.compile(name, fn, append(inputs, e.shapes...)...)
 }
@@ -210,6 +211,7 @@ func (e *engine) finalize() {
 		}
 	}
 	free(e.forward)
+	free(e.elsewhere)
 	for _, programs := range []map[goal]*Exec{e.gradient, e.judge} {
 		for _, exec := range programs {
 			free(exec)
@@ -232,11 +234,16 @@ func (e *engine) call(ctx context.Context, exec *Exec, inputs ...any) ([]*tensor
 	return out, nil
 }
 
-// callNetwork is call for programs that compileNetwork made.
+// callNetwork is call for programs that compileNetwork made, with the next keys.
 func (e *engine) callNetwork(ctx context.Context, exec *Exec, inputs ...any) ([]*tensors.Tensor, error) {
+	return e.callWithKeys(ctx, exec, e.drawKeys(), inputs...)
+}
+
+// callWithKeys is callNetwork with keys that were drawn before.
+func (e *engine) callWithKeys(ctx context.Context, exec *Exec, drawn []uint32, inputs ...any) ([]*tensors.Tensor, error) {
 	var keys *tensors.Tensor
 	if e.model.Random != nil {
-		keys = e.keys()
+		keys = tensors.FromFlatDataAndDimensions(drawn, len(drawn)/2, 2)
 		inputs = append(inputs, keys)
 	}
 	for _, w := range e.model.Weights {

@@ -51,6 +51,9 @@ func (s Ensemble) Validate(classes int) error {
 		if _, nested := a.Method.(Ensemble); nested {
 			return fmt.Errorf("stage %q: an ensemble within an ensemble", a.Name)
 		}
+		if minimizes(a.Method) {
+			return fmt.Errorf("stage %q looks for smallest perturbations: want attacks within the ball", a.Name)
+		}
 		if seen[a.Name] {
 			return fmt.Errorf("two stages are called %s, want different names", a.Name)
 		}
@@ -110,11 +113,13 @@ func (s Ensemble) attack(context.Context, *engine, *batch) error {
 // ensemble carries out the stages; each starts from the flags that the earlier ones left.
 func (t *trial) ensemble(ctx context.Context, s Ensemble) error {
 	for _, a := range s.Stages {
-		began := time.Now()
 		if err := t.prepareJudge(a.Method.goal()); err != nil {
 			return err
 		}
-		stage := &trial{evaluation: t.evaluation, attack: a, result: &Result{Name: a.Name, RobustFlags: slices.Clone(t.result.RobustFlags)}}
+		stage := &trial{
+			evaluation: t.evaluation, attack: a, key: t.key + "/" + a.Name, began: time.Now(),
+			result: &Result{Name: a.Name, RobustFlags: slices.Clone(t.result.RobustFlags)},
+		}
 		forwards, backwards := t.forwards, t.backwards
 		if err := stage.begin(ctx); err != nil {
 			return err
@@ -123,7 +128,6 @@ func (t *trial) ensemble(ctx context.Context, s Ensemble) error {
 			return err
 		}
 		stage.finish()
-		stage.result.Seconds = time.Since(began).Seconds()
 		t.forwards, t.backwards = t.forwards+forwards, t.backwards+backwards
 		t.takeOver(stage)
 	}

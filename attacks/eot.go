@@ -146,7 +146,7 @@ func (e *engine) reached(x expectation) int32 {
 // measure is the forward half of expect: losses and marks alone.
 func (e *engine) measure(ctx context.Context, t goal, b *batch, images *tensors.Tensor, x expectation) (pass, error) {
 	if e.model.Random != nil && x.passes > 1 {
-		now, err := e.vote(ctx, t, b, images, x.passes)
+		now, err := e.vote(ctx, t, b, x.passes, func() (*tensors.Tensor, error) { return e.scores(ctx, b, images) })
 		if err != nil {
 			return pass{}, err
 		}

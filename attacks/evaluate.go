@@ -11,16 +11,23 @@ import (
 )
 
 // DefaultBatch is the batch size where Options has none.
-const DefaultBatch = 128
+const DefaultBatch = 64
 
 // Options are the settings of an evaluation that are not an attack's.
 type Options struct {
-	Batch int   // images a program takes at a time, at most; 0 means DefaultBatch
+	Batch int   // rows of the compiled programs: images taken at a time, at most; 0 means DefaultBatch
 	Seed  int64 // root of all random numbers
+	// Live is the number of rows of a program in use, at most; 0 means all. Verdicts do not depend on it: the programs are
+	// the same. What is in work when an evaluation is killed is lost, so that a smaller number saves more often.
+	Live int
 	// Index numbers the images for their random numbers; nil means 0, 1, 2, ... With record numbers of the data set, a
 	// part of it gets the same verdicts as the whole.
-	Index    []int
-	KeepAdv  bool           // return the adversarial images
+	Index   []int
+	KeepAdv bool // return the adversarial images
+	// State names a file that keeps what the evaluation has found so far, adversarial images included. If it exists, the
+	// evaluation goes on from there, with the same verdicts as without the interruption; a file of another model, other
+	// images, attacks or settings is refused. "" keeps none.
+	State    string
 	Progress func(Progress) // called after every step, on the goroutine of Evaluate; nil for none
 }
 
@@ -66,6 +73,7 @@ type evaluation struct {
 	images []uint8
 	labels []int32
 	opt    Options
+	state  *state
 
 	clean    Flags
 	natural  []float32 // clean logits [N, Classes]
@@ -86,7 +94,7 @@ func (v *evaluation) measureClean(ctx context.Context) error {
 	var bad int
 	for rows := range slices.Chunk(v.all(), v.size) {
 		b := v.batch(rows)
-		now, err := v.decide(ctx, cleanGoal, b, b.clean, "clean", make([]int, len(rows)))
+		now, err := v.decide(ctx, cleanGoal, b, "clean", make([]int, len(rows)), func() (*tensors.Tensor, error) { return v.scores(ctx, b, b.clean) })
 		if err != nil {
 			return err
 		}
@@ -116,8 +124,7 @@ func (v *evaluation) run(ctx context.Context, a Attack) error {
 	if err := a.Method.prepare(v.engine); err != nil {
 		return err
 	}
-	began := time.Now()
-	t := &trial{evaluation: v, attack: a, result: &Result{Name: a.Name, RobustFlags: slices.Clone(v.clean)}}
+	t := &trial{evaluation: v, attack: a, key: a.Name, began: time.Now(), result: &Result{Name: a.Name, RobustFlags: slices.Clone(v.clean)}}
 	if err := t.begin(ctx); err != nil {
 		return err
 	}
@@ -125,7 +132,6 @@ func (v *evaluation) run(ctx context.Context, a Attack) error {
 		return err
 	}
 	t.finish()
-	t.result.Seconds = time.Since(began).Seconds()
 	v.results = append(v.results, t.result)
 	return nil
 }

@@ -2,6 +2,7 @@ package attacks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -44,6 +45,16 @@ func (ev *Evaluator) Evaluate(ctx context.Context, weights []*tensors.Tensor, im
 		opt.Progress = func(Progress) {}
 	}
 	v := &evaluation{engine: ev.engine, images: images, labels: labels, opt: opt}
+	var err error
+	if v.state, err = v.openState(list); err != nil {
+		return nil, fmt.Errorf("attacks: state file %s: %w", opt.State, err)
+	}
+	report, err := v.carryOut(ctx, list)
+	return report, errors.Join(err, v.state.close())
+}
+
+// carryOut measures the clean images and runs the attacks.
+func (v *evaluation) carryOut(ctx context.Context, list []Attack) (*Report, error) {
 	if err := v.measureClean(ctx); err != nil {
 		return nil, fmt.Errorf("attacks: clean images: %w", err)
 	}

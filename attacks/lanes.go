@@ -27,6 +27,19 @@ type walker interface {
 // job is one run, from one start, on one image.
 type job struct{ image, run int }
 
+// minimizer is a search that may look for the smallest perturbation instead of one within its ball. Then all its runs are
+// made on every image, the smallest distance counts, and the ball says only which of them break an image.
+type minimizer interface {
+	search
+	minimizes() bool
+}
+
+// minimizes says whether a method looks for the smallest perturbation.
+func minimizes(m Method) bool {
+	least, ok := m.(minimizer)
+	return ok && least.minimizes()
+}
+
 // outcome is how the job of a row ended.
 type outcome struct {
 	row     int

@@ -13,6 +13,7 @@ type queue struct {
 	lanes    *lanes
 	jobs     []job
 	finished []outcomeOf
+	live     int // rows in use, at most
 	total    int // images times passes, for progress
 	done     int
 }
@@ -26,11 +27,9 @@ type outcomeOf struct {
 
 // search carries out all runs of an attack on the images that are not broken yet.
 func (t *trial) search(ctx context.Context, method search) error {
-	q := &queue{trial: t, method: method}
-	for i, robust := range t.result.RobustFlags {
-		if robust {
-			q.jobs = append(q.jobs, job{image: i})
-		}
+	q := &queue{trial: t, method: method, live: t.liveRows()}
+	for _, i := range t.pool() {
+		q.again(job{i, t.ran[i] - 1})
 	}
 	q.total = len(q.jobs) * method.passes() * method.runs()
 	q.lanes = newLanes(t.engine, method, func(j job) *rand.Rand {
@@ -71,11 +70,11 @@ func (t *trial) search(ctx context.Context, method search) error {
 // refill puts waiting jobs into idle rows and returns these.
 func (q *queue) refill() (rows []int, err error) {
 	var jobs []job
-	for row, busy := range q.lanes.busy {
+	for row, busy := range q.lanes.busy[:q.live] {
 		for !busy && len(q.jobs) > 0 {
 			next := q.jobs[0]
 			q.jobs = q.jobs[1:]
-			if !q.result.RobustFlags[next.image] {
+			if q.decided(next.image) {
 				continue // broken by an outcome that the search had not claimed as a success
 			}
 			rows, jobs, busy = append(rows, row), append(jobs, next), true
@@ -98,11 +97,11 @@ func (q *queue) advance(ctx context.Context, w walker) error {
 		l, j := q.lanes, q.lanes.jobs[o.row]
 		l.busy[o.row] = false
 		q.finished = append(q.finished, outcomeOf{j, o, l.marks[o.row]})
-		if !o.claimed {
+		if !o.claimed || q.minimal {
 			q.again(j)
 		}
 	}
-	for len(q.finished) >= q.size {
+	for len(q.finished) >= q.live {
 		if err := q.settle(ctx); err != nil {
 			return err
 		}
@@ -123,7 +122,7 @@ func (q *queue) again(j job) {
 
 // settle verifies a batch of outcomes.
 func (q *queue) settle(ctx context.Context) error {
-	n := min(len(q.finished), q.size)
+	n := min(len(q.finished), q.live)
 	list := q.finished[:n]
 	q.finished = q.finished[n:]
 	rows, runs := make([]int, n), make([]int, n)
@@ -141,11 +140,10 @@ func (q *queue) settle(ctx context.Context) error {
 	}
 	for _, o := range list {
 		switch {
+		case q.minimal || !o.claimed:
 		case q.result.RobustFlags[o.image]:
-			if o.claimed {
-				q.again(o.job)
-			}
-		case o.claimed:
+			q.again(o.job)
+		default:
 			q.done += q.method.passes() * (q.method.runs() - o.run - 1)
 		}
 	}

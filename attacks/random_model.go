@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
@@ -24,17 +22,19 @@ func (m Model) forwards() int {
 	return m.Forwards
 }
 
-func (e *engine) keyShape() shapes.Shape { return shapes.Make(dtypes.Uint32, e.size, 2) }
-
-// keys draws the keys of the next pass. Rows without a source, whose results are not looked at, get zeros.
-func (e *engine) keys() *tensors.Tensor {
-	flat := make([]uint32, 2*e.size)
+// drawKeys gives the keys of the next pass of a random model, two words a row. Rows without a source, whose results are
+// not looked at, get zeros.
+func (e *engine) drawKeys() []uint32 {
+	if e.model.Random == nil {
+		return nil
+	}
+	keys := make([]uint32, 2*e.size)
 	for row, source := range e.sources {
 		if source != nil {
-			flat[2*row], flat[2*row+1] = source.Uint32(), source.Uint32()
+			keys[2*row], keys[2*row+1] = source.Uint32(), source.Uint32()
 		}
 	}
-	return tensors.FromFlatDataAndDimensions(flat, e.size, 2)
+	return keys
 }
 
 // reseed gives the first rows of a random model new sources of keys, and none to the others. It returns what puts the
@@ -71,21 +71,21 @@ type verdict struct {
 }
 
 // decide judges images in the rows of b as verdicts count: by one forward pass, and for a random model by
-// Model.Forwards passes with keys that the search has not seen. runs has the run of each row.
-func (v *evaluation) decide(ctx context.Context, t goal, b *batch, images *tensors.Tensor, attack string, runs []int) (verdict, error) {
+// Model.Forwards passes with keys that the search has not seen. runs has the run of each row; forward gives the logits.
+func (v *evaluation) decide(ctx context.Context, t goal, b *batch, attack string, runs []int, forward func() (*tensors.Tensor, error)) (verdict, error) {
 	restore := v.reseed(len(b.images), func(row int) *rand.Rand {
 		return v.source(attack, keysOfVerdict, b.images[row], runs[row])
 	})
 	defer restore()
-	return v.vote(ctx, t, b, images, v.model.forwards())
+	return v.vote(ctx, t, b, v.model.forwards(), forward)
 }
 
 // vote makes several forward passes with the keys that come next. An image is misclassified where more than half are
 // wrong.
-func (e *engine) vote(ctx context.Context, t goal, b *batch, images *tensors.Tensor, passes int) (all verdict, err error) {
+func (e *engine) vote(ctx context.Context, t goal, b *batch, passes int, forward func() (*tensors.Tensor, error)) (all verdict, err error) {
 	wrong := make([]int, e.size)
 	for k := range passes {
-		now, err := e.look(ctx, t, b, images)
+		now, err := e.look(ctx, t, b, forward)
 		if err != nil {
 			return verdict{}, err
 		}
@@ -112,8 +112,8 @@ func (e *engine) vote(ctx context.Context, t goal, b *batch, images *tensors.Ten
 }
 
 // look makes one forward pass and brings what it showed to the host.
-func (e *engine) look(ctx context.Context, t goal, b *batch, images *tensors.Tensor) (verdict, error) {
-	logits, err := e.scores(ctx, b, images)
+func (e *engine) look(ctx context.Context, t goal, b *batch, forward func() (*tensors.Tensor, error)) (verdict, error) {
+	logits, err := forward()
 	if err != nil {
 		return verdict{}, err
 	}

@@ -44,6 +44,14 @@ type Result struct {
 	Forwards       int64   `json:"forwards"`        // passes over one image, summed over images; verification included
 	Backwards      int64   `json:"backwards"`
 
+	// Distances, of a search for smallest perturbations, are those it found in the norm of its budget: 0 where the clean
+	// image is misclassified, +Inf (null in JSON) where there is none. Found counts the finite ones among the images that
+	// were attacked, and MedianDistance is the median over these, unsuccessful ones counting as +Inf. The robust flags say
+	// which distances exceed eps.
+	Distances      []Number `json:"distances,omitempty"`
+	Found          *int     `json:"found,omitempty"`
+	MedianDistance *Number  `json:"median_distance,omitempty"`
+
 	// Stages are the attacks of an ensemble, each with the flags that it left.
 	Stages []*Result `json:"stages,omitempty"`
 

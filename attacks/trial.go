@@ -2,16 +2,24 @@ package attacks
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"slices"
+	"time"
 )
 
 // trial is one attack of an evaluation.
 type trial struct {
 	*evaluation
 	attack Attack
+	key    string // of the attack in the state file
+	began  time.Time
+	before time.Duration // spent by an evaluation that this one goes on from
 	result *Result
 	marks  []int32 // or-ed over the passes, per image
+	ran    []int   // runs that an image has had
+	// minimal says that the smallest perturbation is wanted, and not only one within the ball.
+	minimal bool
 	// strays counts returned images outside ball or box, which no verdict counts.
 	strays int
 }
@@ -20,6 +28,7 @@ type trial struct {
 func (t *trial) begin(ctx context.Context) error {
 	t.forwards, t.backwards = 0, 0
 	t.marks = make([]int32, len(t.labels))
+	t.ran = make([]int, len(t.labels))
 	t.result.Losses = make([]float32, len(t.labels))
 	for rows := range slices.Chunk(t.all(), t.size) {
 		b := t.batch(rows)
@@ -41,7 +50,39 @@ func (t *trial) begin(ctx context.Context) error {
 			t.pixelsOf(i, t.result.Adv[i*d:(i+1)*d])
 		}
 	}
-	return nil
+	if t.minimal = minimizes(t.attack.Method); t.minimal {
+		t.result.Distances = make([]Number, len(t.labels))
+		for i, right := range t.clean {
+			if right {
+				t.result.Distances[i] = Number(math.Inf(1))
+			}
+		}
+	}
+	return t.state.restore(t)
+}
+
+// seconds that the attack has taken so far.
+func (t *trial) seconds() float64 { return (t.before + time.Since(t.began)).Seconds() }
+
+// pool is the images that are still to be attacked, before the first run.
+func (t *trial) pool() (images []int) {
+	for i, right := range t.clean {
+		if right && !t.decided(i) {
+			images = append(images, i)
+		}
+	}
+	return images
+}
+
+// decided says that no further run can change the verdict on image i.
+func (t *trial) decided(i int) bool { return !t.minimal && !t.result.RobustFlags[i] }
+
+// liveRows is how many rows of the programs an attack may use.
+func (t *trial) liveRows() int {
+	if t.opt.Live == 0 {
+		return t.size
+	}
+	return min(t.opt.Live, t.size)
 }
 
 // carryOut makes all runs of the attack.
@@ -62,12 +103,7 @@ func (t *trial) carryOut(ctx context.Context) error {
 
 // once carries out one run on the images that are not broken yet.
 func (t *trial) once(ctx context.Context, run int) error {
-	var pool []int
-	for i, robust := range t.result.RobustFlags {
-		if robust {
-			pool = append(pool, i)
-		}
-	}
+	pool := slices.DeleteFunc(t.pool(), func(i int) bool { return t.ran[i] > run })
 	if len(pool) == 0 {
 		return nil
 	}
@@ -79,7 +115,7 @@ func (t *trial) once(ctx context.Context, run int) error {
 			Robust: t.result.RobustFlags.count(), Of: len(t.labels),
 		})
 	}
-	for rows := range slices.Chunk(pool, t.size) {
+	for rows := range slices.Chunk(pool, t.liveRows()) {
 		b := t.batch(rows)
 		b.random = t.streams(t.attack.Name, rows, run)
 		t.reseed(len(rows), func(row int) *rand.Rand { return t.source(t.attack.Name, keysOfSearch, rows[row], run) })
@@ -96,48 +132,17 @@ func (t *trial) once(ctx context.Context, run int) error {
 	return nil
 }
 
-// verify judges what an attack returned by a fresh pass over exactly these images, and takes over what is worse for the
-// model than what earlier runs returned. runs has the run of each row.
-func (t *trial) verify(ctx context.Context, b *batch, runs []int) error {
-	returned := t.upload(b.adv)
-	now, err := t.decide(ctx, t.attack.Method.goal(), b, returned, t.attack.Name, runs)
-	if err != nil {
-		return err
-	}
-	losses, marks := now.losses, now.marks
-	ball, d := t.attack.Method.Budget(), t.model.pixels()
-	for row, i := range b.images {
-		t.marks[i] |= b.marks[row] | marks[row]
-		adv := b.adv[row*d : (row+1)*d]
-		if !ball.within(adv, b.x[row*d:(row+1)*d]) {
-			t.strays++
-			continue
-		}
-		if !t.result.RobustFlags[i] {
-			continue // by a run that ended before
-		}
-		broken := marks[row]&markWrong != 0
-		if broken || runs[row] == 0 || losses[row] > t.result.Losses[i] {
-			t.result.Losses[i] = losses[row]
-			if t.opt.KeepAdv {
-				copy(t.result.Adv[i*d:], adv)
-			}
-		}
-		t.result.RobustFlags[i] = !broken
-	}
-	return free(returned)
-}
-
 // finish sums up.
 func (t *trial) finish() {
 	r := t.result
 	r.RobustAccuracy = r.RobustFlags.Accuracy()
-	r.Forwards, r.Backwards = t.forwards, t.backwards
+	r.Forwards, r.Backwards, r.Seconds = t.forwards, t.backwards, t.seconds()
 	var sum float64
 	for _, loss := range r.Losses {
 		sum += float64(loss)
 	}
 	r.MeanLoss = Number(sum / float64(len(r.Losses)))
+	t.sumDistances()
 	for _, marks := range t.marks {
 		if marks&markNaN != 0 {
 			r.NaN++
@@ -147,7 +152,11 @@ func (t *trial) finish() {
 		}
 	}
 	if r.Stages != nil {
-		return // the stages have said what there is to say
+		r.Seconds = 0
+		for _, stage := range r.Stages {
+			r.Seconds += stage.Seconds
+		}
+		return // the stages have said what else there is to say
 	}
 	attacked := t.clean.count()
 	if r.NaN > 0 {
@@ -160,4 +169,28 @@ func (t *trial) finish() {
 	if t.strays > 0 {
 		t.warn("%s: %d returned images lay outside the ball or the pixel box and were not counted", r.Name, t.strays)
 	}
+}
+
+// sumDistances sums up what a search for the smallest perturbations found.
+func (t *trial) sumDistances() {
+	if !t.minimal {
+		return
+	}
+	var found int
+	var attacked []float64
+	for i, right := range t.clean {
+		if right {
+			attacked = append(attacked, float64(t.result.Distances[i]))
+			if !math.IsInf(float64(t.result.Distances[i]), 1) {
+				found++
+			}
+		}
+	}
+	t.result.Found = &found
+	median := Number(math.NaN())
+	if n := len(attacked); n > 0 {
+		slices.Sort(attacked)
+		median = Number((attacked[(n-1)/2] + attacked[n/2]) / 2)
+	}
+	t.result.MedianDistance = &median
 }

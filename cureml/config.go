@@ -42,7 +42,7 @@ type Config struct {
 
 // AttackConfig is the attack of training: an eps-ball, eps and step size in [0,1] pixels.
 type AttackConfig struct {
-	Norm     string  `json:"norm"` // linf or l2
+	Norm     string  `json:"norm"` // linf, l2 or l1
 	Eps      float64 `json:"eps"`
 	StepSize float64 `json:"step_size"`
 	Steps    int     `json:"steps"`
@@ -155,8 +155,10 @@ func (a AttackConfig) norm() (attacks.Norm, error) {
 		return attacks.Linf, nil
 	case "l2":
 		return attacks.L2, nil
+	case "l1":
+		return attacks.L1, nil
 	}
-	return 0, fmt.Errorf("cureml: attack.norm %q: accepted are linf, l2", a.Norm)
+	return 0, fmt.Errorf("cureml: attack.norm %q: accepted are linf, l2, l1", a.Norm)
 }
 
 // pgd is the attack with the loss and start that a method asks for; a must be valid.

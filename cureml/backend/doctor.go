@@ -12,7 +12,7 @@ import (
 )
 
 // Doctor writes what computes here and what is missing, each missing thing with what to do about it, and then the extra
-// lines. It reports whether XLA works.
+// lines. It reports whether XLA works, and the backend of GOMLX_BACKEND where that is set.
 func Doctor(w io.Writer, extra ...string) bool {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-12s %s\n", name, fmt.Sprintf(format, args...))
@@ -38,6 +38,10 @@ func Doctor(w io.Writer, extra ...string) bool {
 	}
 	if name := os.Getenv(nameEnv); name != "" {
 		line("", "%s=%s overrides this", nameEnv, name)
+		if _, wrong := chosenPlugin(); wrong != nil {
+			line("", "and cannot be used: %v", wrong)
+			err = wrong
+		}
 	}
 	if HasNVIDIA() && p.Platform != CUDA {
 		line("GPU", "an NVIDIA device is there but no CUDA plugin: run 'cure setup --gpu', or name the folder of a jax-cuda13-pjrt in %s", searchEnv)
@@ -52,6 +56,15 @@ func Doctor(w io.Writer, extra ...string) bool {
 		fmt.Fprintln(w, text)
 	}
 	return err == nil
+}
+
+// chosenPlugin is the plugin that GOMLX_BACKEND asks for; there is none for the pure Go backend.
+func chosenPlugin() (Plugin, error) {
+	c, err := parseName("")
+	if err != nil || c.pureGo {
+		return Plugin{}, err
+	}
+	return c.find()
 }
 
 func describeTuning(p Plugin) string {

@@ -30,7 +30,18 @@ func TestDoctor(t *testing.T) {
 		last := &cases[len(cases)-1]
 		last.name, last.plugin, last.ok, last.wants = "good", p.Path, true, append([]string{p.Path, "PJRT API " + p.API}, p.Devices...)
 	}
-	for _, c := range cases {
+	named := len(cases)
+	if findErr == nil { // the good one is found, and another asked for
+		for _, name := range []string{"xla:" + bad, "tpu"} {
+			c := cases[named-1]
+			c.name, c.ok, c.wants = name, false, []string{p.Path, nameEnv + "=" + name, "cannot be used"}
+			cases = append(cases, c)
+		}
+	}
+	for i, c := range cases {
+		if i >= named {
+			t.Setenv(nameEnv, c.name)
+		}
 		t.Setenv(searchEnv, c.plugin)
 		var out strings.Builder
 		if ok := Doctor(&out, "data         none"); ok != c.ok {

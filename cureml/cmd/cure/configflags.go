@@ -59,7 +59,7 @@ func configFlags(fs *pflag.FlagSet) (apply func(config) error) {
 	yes("nesterov", "Nesterov's momentum", func(c config) *bool { return &c.SGD.Nesterov })
 	number("weight-decay", "coupled weight decay", func(c config) *float64 { return &c.SGD.WeightDecay })
 
-	word("norm", "norm of the attack: linf or l2", func(c config) *string { return &c.Attack.Norm })
+	word("norm", "norm of the attack: linf, l2 or l1", func(c config) *string { return &c.Attack.Norm })
 	pixels("eps", "budget of the attack in [0,1] pixels, such as 8/255", func(c config) *float64 { return &c.Attack.Eps })
 	pixels("step-size", "step of the attack in [0,1] pixels", func(c config) *float64 { return &c.Attack.StepSize })
 	count("steps", "steps of the attack", func(c config) *int { return &c.Attack.Steps })

@@ -27,8 +27,10 @@ type evalFlags struct {
 	start, loss         string
 	best                bool
 	seed                int64
-	batch               int
-	json, backend       string
+	batch, rows         int
+	json, card          string
+	state, save         string
+	backend             string
 }
 
 func newEval() *cobra.Command {
@@ -43,7 +45,11 @@ Attacks are presets, and the flags that are given override them. pgd20 and cw20 
 CURE papers: eps 0.031, step size 0.003, uniform start. Sizes are in pixels of [0, 1]: 8/255, not 8.
 
 Weights are a file (safetensors, .pt, .pth, with PyTorch's names) together with --arch and --width, or a run folder of
-'cure train', which knows its network.
+'cure train', which knows its network. Attacks joined by + work one after the other on what the earlier ones have not
+broken, as AutoAttack's do: apgd-ce+apgd-t+square.
+
+Verdicts depend on the weights, the images, the attacks, the seed and --rows, not on --batch or on the order of the
+images. With --state, an evaluation that was stopped goes on where it was.
 
 ` + wrap("Attacks: "+strings.Join(attacks.Presets(), ", ")+".") + "\n" + wrap("Architectures: "+nn.Names+".") + "\n" + `Data: ` + dataHelp + ".",
 		Example: `  cure train --method natural --width 4 --epochs 1 --eval-every 0 --resume --out runs/example
@@ -58,7 +64,7 @@ Weights are a file (safetensors, .pt, .pth, with PyTorch's names) together with 
 	fs.StringVar(&f.split, "split", "test", "train or test")
 	fs.StringVar(&f.records, "records", "", "records a to b-1 of the split as a:b, in the order of its file (default: all)")
 	fs.StringVar(&f.attack, "attack", "pgd20", "attacks with commas between")
-	fs.StringVar(&f.norm, "norm", "", "linf or l2")
+	fs.StringVar(&f.norm, "norm", "", "linf, l2 or l1")
 	fs.StringVar(&f.eps, "eps", "", "budget in [0,1] pixels, such as 8/255")
 	fs.StringVar(&f.stepSize, "step-size", "", "step in [0,1] pixels")
 	fs.IntVar(&f.steps, "steps", 0, "steps")
@@ -67,8 +73,12 @@ Weights are a file (safetensors, .pt, .pth, with PyTorch's names) together with 
 	fs.StringVar(&f.loss, "loss", "", "ce, kl, cw or dlr")
 	fs.BoolVar(&f.best, "best", false, "keep the best iterate of each image, not the last")
 	fs.Int64Var(&f.seed, "seed", 0, "root of all random numbers")
-	fs.IntVar(&f.batch, "batch", attacks.DefaultBatch, "images at a time")
+	fs.IntVar(&f.batch, "batch", attacks.DefaultBatch, "images at a time, at most --rows; no verdict depends on it")
+	fs.IntVar(&f.rows, "rows", attacks.DefaultBatch, "rows of the compiled programs; more suit a GPU")
 	fs.StringVar(&f.json, "json", "", "file for the report with one verdict per image")
+	fs.StringVar(&f.card, "card", "", "file for a model card in the fields of RobustBench: JSON, or Markdown where it ends in .md")
+	fs.StringVar(&f.state, "state", "", "file that keeps what is found and that a repeated command goes on from")
+	fs.StringVar(&f.save, "save", "", "adversarial images: an .npz file, or a folder for PNG pictures")
 	fs.StringVar(&f.backend, "backend", "", backendHelp)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runEval(cmd, f) }
 	return cmd
@@ -165,10 +175,7 @@ func runEval(cmd *cobra.Command, f evalFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.batch < 1 {
-		return usage("--batch %d: want at least 1", f.batch)
-	}
-	if err := checkOutput("json", f.json); err != nil {
+	if err := f.checkOutputs(); err != nil {
 		return err
 	}
 	if err := f.network.check("--weights", cmd.Flags()); err != nil {
@@ -198,7 +205,9 @@ func runEval(cmd *cobra.Command, f evalFlags) error {
 		return err
 	}
 	show := newProgress(os.Stderr)
-	report, err := evaluate(cmd.Context(), device, net.State, part, a, list, attacks.Options{Batch: f.batch, Seed: f.seed, Progress: show.attack})
+	report, err := evaluate(cmd.Context(), device, net.State, part, a, list, attacks.Options{
+		Batch: f.rows, Live: f.batch, Seed: f.seed, State: f.state, KeepAdv: f.save != "", Progress: show.attack,
+	})
 	show.end()
 	if err != nil {
 		return err
@@ -213,8 +222,34 @@ func runEval(cmd *cobra.Command, f evalFlags) error {
 			return fmt.Errorf("--json: %w", err)
 		}
 	}
+	if f.card != "" {
+		if err := writeCard(f.card, report, net, part); err != nil {
+			return fmt.Errorf("--card: %w", err)
+		}
+	}
+	if f.save != "" {
+		if err := saveImages(f.save, report, part, a); err != nil {
+			return fmt.Errorf("--save: %w", err)
+		}
+	}
 	printReport(cmd.OutOrStdout(), report, net.Arch, part, list)
 	return nil
+}
+
+// checkOutputs finds what is wrong with numbers of rows and names of files.
+func (f evalFlags) checkOutputs() error {
+	if f.batch < 1 {
+		return usage("--batch %d: want at least 1", f.batch)
+	}
+	if f.rows < 1 {
+		return usage("--rows %d: want at least 1", f.rows)
+	}
+	for flag, path := range map[string]string{"json": f.json, "card": f.card, "state": f.state} {
+		if err := checkOutput(flag, path); err != nil {
+			return err
+		}
+	}
+	return checkImages(f.save)
 }
 
 // evaluate attacks the network on part, whose first record has the number first in its split. Random numbers go by

@@ -31,13 +31,17 @@ func checkOutput(flag, path string) error {
 	return nil
 }
 
-// writeJSON writes v to path, complete or not at all. A device or pipe, such as /dev/stdout, is written to as it is.
+// writeJSON is writeFile for v as JSON.
 func writeJSON(path string, v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	text = append(text, '\n')
+	return writeFile(path, append(text, '\n'))
+}
+
+// writeFile writes text to path, complete or not at all. A device or pipe, such as /dev/stdout, is written to as it is.
+func writeFile(path string, text []byte) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return writeDevice(path, text)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"text/tabwriter"
 	"time"
@@ -20,16 +21,12 @@ func printReport(w io.Writer, r *attacks.Report, a nn.Arch, set *data.Set, list 
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "attack\tnorm\teps\tsteps\tstep size\taccuracy %\tmean loss\tforwards\tbackwards\tseconds\t")
 	fmt.Fprintf(t, "clean\t\t\t\t\t%.2f\t\t\t\t\t\n", 100*r.Clean.Accuracy)
-	settings := map[string]attacks.PGD{}
+	methods := map[string]attacks.Method{}
 	for _, attack := range list {
-		if p, ok := attack.Method.(attacks.PGD); ok {
-			settings[attack.Name] = p
-		}
+		methods[attack.Name] = attack.Method
 	}
 	for _, result := range r.Attacks {
-		p := settings[result.Name]
-		fmt.Fprintf(t, "%s\t%s\t%.4g\t%d\t%.4g\t%.2f\t%.4g\t%d\t%d\t%.1f\t\n", result.Name, p.Ball.Norm, p.Ball.Eps, p.Steps, p.StepSize,
-			100*result.RobustAccuracy, float64(result.MeanLoss), result.Forwards, result.Backwards, result.Seconds)
+		printResult(t, result, methods[result.Name])
 	}
 	t.Flush()
 	if len(r.Attacks) == 0 {
@@ -42,6 +39,29 @@ func printReport(w io.Writer, r *attacks.Report, a nn.Arch, set *data.Set, list 
 	fmt.Fprintf(w, ", natural-robust ratio %.4f\n", attacks.NRR(r.Clean.Accuracy, r.RobustAccuracy))
 }
 
+// printResult is the line of an attack, with one for each stage of an ensemble and one for what a search for smallest
+// perturbations found.
+func printResult(t io.Writer, r *attacks.Result, m attacks.Method) {
+	var steps, stepSize, loss string
+	if p, ok := m.(attacks.PGD); ok {
+		steps, stepSize = fmt.Sprint(p.Steps), fmt.Sprintf("%.4g", p.StepSize)
+	}
+	if mean := float64(r.MeanLoss); !math.IsNaN(mean) {
+		loss = fmt.Sprintf("%.4g", mean)
+	}
+	ball := m.Budget()
+	fmt.Fprintf(t, "%s\t%s\t%.4g\t%s\t%s\t%.2f\t%s\t%d\t%d\t%.1f\t\n", r.Name, ball.Norm, ball.Eps, steps, stepSize,
+		100*r.RobustAccuracy, loss, r.Forwards, r.Backwards, r.Seconds)
+	if e, ok := m.(attacks.Ensemble); ok {
+		for i, stage := range r.Stages {
+			printResult(t, stage, e.Stages[i].Method)
+		}
+	}
+	if r.MedianDistance != nil {
+		fmt.Fprintf(t, "median %s distance\t\t%.4g\t\t\t\t\t\t\t\t\n", ball.Norm, float64(*r.MedianDistance))
+	}
+}
+
 // progress shows how far an evaluation or a download is: one line that changes in a terminal, else a line for each stage
 // and every half minute.
 type progress struct {
@@ -49,6 +69,8 @@ type progress struct {
 	terminal bool
 	stage    string
 	last     time.Time
+	began    time.Time // of the stage, and how far it was then
+	from     float64
 }
 
 func newProgress(f *os.File) *progress {
@@ -61,11 +83,24 @@ func (p *progress) attack(s attacks.Progress) {
 	if s.Runs > 1 {
 		stage = fmt.Sprintf("%s run %d/%d", s.Attack, s.Run, s.Runs)
 	}
-	text := fmt.Sprintf("%s: %.0f%%", stage, 100*float64(s.Done)/float64(max(s.Total, 1)))
+	share := float64(s.Done) / float64(max(s.Total, 1))
+	text := fmt.Sprintf("%s: %.0f%%%s", stage, 100*share, p.left(stage, share))
 	if s.Attack != "clean" && s.Done < s.Total { // the last batch is not judged yet
 		text += fmt.Sprintf(", %d of %d images robust so far", s.Robust, s.Of)
 	}
 	p.show(stage, s.Done == s.Total, text)
+}
+
+// left is the time that the stage will take still, going by its steps so far.
+func (p *progress) left(stage string, share float64) string {
+	if stage != p.stage || share < p.from {
+		p.began, p.from = time.Now(), share
+	}
+	if share <= p.from || share >= 1 || time.Since(p.began) < 2*time.Second {
+		return ""
+	}
+	rest := time.Duration(float64(time.Since(p.began)) * (1 - share) / (share - p.from))
+	return fmt.Sprintf(", at most %s left", rest.Round(time.Second))
 }
 
 // download is for data.Download.
