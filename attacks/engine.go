@@ -140,7 +140,7 @@ func (e *engine) compile(name string, fn func(in []*Node) []*Node, inputs ...sha
 // model.
 func (e *engine) compileNetwork(name string, fn func(in []*Node) []*Node, inputs ...shapes.Shape) (*Exec, error) {
 	if e.model.Random != nil {
-		inputs = append(inputs, shapes.Make(dtypes.Uint32, inputs[0].Dim(0), 2))
+		inputs = append(inputs, keyShape(inputs[0].Dim(0)))
 	}
 	return e.compile(name, fn, append(inputs, e.shapes...)...)
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
@@ -21,6 +23,9 @@ func (m Model) forwards() int {
 	}
 	return m.Forwards
 }
+
+// keyShape is that of the keys of so many rows.
+func keyShape(rows int) shapes.Shape { return shapes.Make(dtypes.Uint32, rows, 2) }
 
 // drawKeys gives the keys of the next pass of a random model, two words a row. Rows without a source, whose results are
 // not looked at, get zeros.

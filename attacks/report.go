@@ -64,6 +64,9 @@ type Result struct {
 	// NaN counts images that gave NaN logits or a NaN or infinite loss or gradient in some pass of the attack, ZeroGrad
 	// those that gave a gradient of exactly zero while classified correctly.
 	NaN, ZeroGrad int `json:"-"`
+	// Broken counts the images that each run broke: runs are restarts, of each target if there are targets. It is nil for an
+	// ensemble.
+	Broken []int `json:"-"`
 }
 
 // Flags is one verdict per image; in JSON 1 for true and 0 for false.

@@ -30,6 +30,9 @@ func (t *trial) begin(ctx context.Context) error {
 	t.marks = make([]int32, len(t.labels))
 	t.ran = make([]int, len(t.labels))
 	t.result.Losses = make([]float32, len(t.labels))
+	if _, several := t.attack.Method.(Ensemble); !several {
+		t.result.Broken = make([]int, t.attack.Method.runs())
+	}
 	for rows := range slices.Chunk(t.all(), t.size) {
 		b := t.batch(rows)
 		losses, _, err := t.assess(ctx, t.attack.Method.goal(), b, b.natural)

@@ -72,6 +72,9 @@ func (t *trial) apply(r record) {
 		}
 	}
 	if r.broken {
+		if t.result.RobustFlags[i] && r.run < len(t.result.Broken) { // a file may claim any run
+			t.result.Broken[r.run]++
+		}
 		t.result.RobustFlags[i] = false
 	}
 }
