@@ -51,6 +51,9 @@ func (a APGD) prepare(e *engine) error {
 	if err := e.prepareGradient(a.ascended()); err != nil {
 		return err
 	}
+	if err := e.prepareExpectation(a.expectation()); err != nil {
+		return err
+	}
 	if _, err := a.stepper(e); err != nil {
 		return err
 	}
@@ -232,7 +235,7 @@ type ascentWalk struct {
 }
 
 func (a APGD) walk(l *lanes) walker {
-	w := &ascentWalk{lanes: l, apgd: a, course: a.course(), scale: make([]float64, l.size), claims: markWrong}
+	w := &ascentWalk{lanes: l, apgd: a, course: a.course(), scale: make([]float64, l.size), claims: l.reached(a.expectation())}
 	for row := range w.scale {
 		w.scale[row] = 1
 	}
@@ -284,7 +287,7 @@ func (w *ascentWalk) load(ctx context.Context, rows []int) error {
 // step is one pass in all rows.
 func (w *ascentWalk) step(ctx context.Context) ([]outcome, error) {
 	w.inputs.images = make([]int, w.live()) // what the pass counts as
-	now, err := w.ascend(ctx, w.apgd.ascended(), &w.inputs, w.state[0])
+	now, err := w.expect(ctx, w.apgd.ascended(), &w.inputs, w.state[0], w.apgd.expectation())
 	if err != nil {
 		return nil, err
 	}

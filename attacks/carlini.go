@@ -94,7 +94,7 @@ func (c Carlini) first() attempt {
 }
 
 // after takes one pass into account.
-func (c Carlini) after(a *attempt, p passed) verdict {
+func (c Carlini) after(a *attempt, p passed) sequel {
 	a.found = a.found || p.success
 	if !a.idle(p.loss, c.Inner) {
 		return goOn

@@ -105,7 +105,7 @@ func (c CarliniLinf) first() attempt {
 }
 
 // after takes one pass into account.
-func (c CarliniLinf) after(a *attempt, p passed) verdict {
+func (c CarliniLinf) after(a *attempt, p passed) sequel {
 	if p.success {
 		a.smallest = min(a.smallest, p.distance)
 	}

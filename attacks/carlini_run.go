@@ -40,12 +40,12 @@ type passed struct {
 	success        bool // adversarial by the margin asked for
 }
 
-// verdict is what follows a pass.
-type verdict int
+// sequel is what follows a pass.
+type sequel int
 
 // In rising order of what the program of verdicts sets back: nothing, the moments of Adam, the iterate too, everything.
 const (
-	goOn verdict = iota
+	goOn sequel = iota
 	freshMoments
 	startAgain
 	enterJob
@@ -55,7 +55,7 @@ const (
 // attempts is the schedule of c and tau.
 type attempts interface {
 	first() attempt
-	after(a *attempt, p passed) verdict
+	after(a *attempt, p passed) sequel
 }
 
 // idle counts a pass, and says whether the attempt is over: its steps are spent, or the loss has not fallen in the last
@@ -153,7 +153,7 @@ func image(w *Node) *Node { return ClipScalar(MulScalar(AddScalar(Tanh(w), 1), .
 func (a adam) beginner(e *engine) (*Exec, error) {
 	return a.program(e, adamKey{program: "begin"}, func(s *adamState, in []*Node) []*Node {
 		clean, verdicts := in[0], in[1]
-		least := func(v verdict) *Node {
+		least := func(v sequel) *Node {
 			return GreaterOrEqual(verdicts, MulScalar(OnesLike(verdicts), int32(v)))
 		}
 		inside := MulScalar(AddScalar(MulScalar(clean, 2), -1), insideBox)

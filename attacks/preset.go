@@ -42,7 +42,7 @@ var presets = []preset{
 }
 
 // others are the attacks by name that are no PGD.
-var others = slices.Concat(gradientPresets, squarePresets, spsaPresets, minimumPresets, deepfoolPresets, carliniPresets, bisectionPresets, ensemblePresets)
+var others = slices.Concat(gradientPresets, squarePresets, spsaPresets, fabPresets, minimumPresets, deepfoolPresets, carliniPresets, bisectionPresets, ensemblePresets)
 
 var gradientPresets = []Attack{
 	{Name: "rfgsm", Method: RFGSM{Ball: standardBall, Alpha: 4. / 255, Loss: "ce", Kappa: literatureKappa}},

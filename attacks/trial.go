@@ -3,6 +3,7 @@ package attacks
 import (
 	"context"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -124,6 +125,7 @@ func (t *trial) once(ctx context.Context, run int) error {
 	for rows := range slices.Chunk(pool, t.liveRows()) {
 		b := t.batch(rows)
 		b.random = t.streams(t.attack.Name, rows, run)
+		t.reseed(len(rows), func(row int) *rand.Rand { return t.source(t.attack.Name, keysOfSearch, rows[row], run) })
 		if err := t.attack.Method.attack(ctx, t.engine, b); err != nil {
 			return err
 		}
