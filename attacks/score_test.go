@@ -11,9 +11,9 @@ import (
 // scoreSearches see scores alone.
 func scoreSearches() []Attack {
 	return []Attack{
-		{Name: "square", Method: SquareAttack{Ball: Ball{Linf, .05}, Queries: 12, Restarts: 2}},
-		{Name: "square l2", Method: SquareAttack{Ball: Ball{L2, .12}, Queries: 12}},
-		{Name: "square l1", Method: SquareAttack{Ball: Ball{L1, .2}, Queries: 12, Reference: true}},
+		{Name: "square", Method: SquareAttack{Ball: Ball{Linf, .05}, Queries: 9, Restarts: 2}},
+		{Name: "square l2", Method: SquareAttack{Ball: Ball{L2, .12}, Queries: 9}},
+		{Name: "square l1", Method: SquareAttack{Ball: Ball{L1, .2}, Queries: 9, Reference: true}},
 		{Name: "spsa", Method: SPSA{Ball: Ball{Linf, .03}, Steps: 3, Pairs: 3, Probe: .01, StepSize: .02, Restarts: 2}},
 		{Name: "spsa l2", Method: SPSA{Ball: Ball{L2, .08}, Steps: 3, Pairs: 3, Probe: .01, StepSize: .02}},
 	}

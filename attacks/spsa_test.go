@@ -208,7 +208,7 @@ func TestSPSAOnLinearModels(t *testing.T) {
 				distances[i] = l.distance(floats(images[i*d:(i+1)*d]), norm)
 			}
 			eps := 1.0101 * slices.Sorted(slices.Values(distances))[n-2]
-			s := SPSA{Ball: Ball{norm, eps}, Steps: 24, Pairs: 3 * d, Probe: .01, StepSize: eps / 4}
+			s := SPSA{Ball: Ball{norm, eps}, Steps: 20, Pairs: 2 * d, Probe: .01, StepSize: eps / 4}
 			r := evaluate(t, l.model(backend, image), images, labels, []Attack{{Name: "spsa", Method: s}}, Options{Batch: size, KeepAdv: true}).Attacks[0]
 			where := fmt.Sprintf("%v, %s eps %.4g, batch %d", image, norm, eps, size)
 			for i, robust := range r.RobustFlags {
