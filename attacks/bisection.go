@@ -65,6 +65,9 @@ func (b Bisection) Validate(classes int) error {
 	if _, ok := b.Attack.(rowwise); !ok {
 		return fmt.Errorf("bisection around %T: want PGD or APGD, which can search each image with an eps of its own", b.Attack)
 	}
+	if target := targetOf(b.Attack); target != Untargeted {
+		return fmt.Errorf("bisection around an attack with target %s: want an untargeted one", target)
+	}
 	if err := b.Attack.Validate(classes); err != nil {
 		return err
 	}
