@@ -8,13 +8,13 @@ import (
 )
 
 // minimumPresets are the gradient-based searches for smallest perturbations. Their eps decides the robust flags alone; that
-// of L0 is a number of pixel values.
+// of L0 is a number of pixel values, which grows by about one a step, so that 100 steps do not reach every robust image.
 var minimumPresets = []Attack{
 	{Name: "ddn", Method: DDN{Ball: Ball{L2, .5}}},
 	{Name: "fmn-l2", Method: FMN{Ball: Ball{L2, .5}}},
 	{Name: "fmn-linf", Method: FMN{Ball: standardBall}},
 	{Name: "fmn-l1", Method: FMN{Ball: Ball{L1, 12}}},
-	{Name: "fmn-l0", Method: FMN{Ball: Ball{L0, 24}}},
+	{Name: "fmn-l0", Method: FMN{Ball: Ball{L0, 24}, Steps: 200}},
 	{Name: "alma", Method: ALMA{Ball: Ball{L2, .5}}},
 }
 
