@@ -7,8 +7,8 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// minimumPresets are the gradient-based searches for smallest perturbations. Their eps decides the robust flags alone; that
-// of L0 is a number of pixel values, which grows by about one a step, so that 100 steps do not reach every robust image.
+// minimumPresets are the gradient-based searches for smallest perturbations. Their eps decides the robust flags alone. In L0
+// it is a number of pixel values; the search begins at one and adds about one a step, so that 100 steps break fewer images.
 var minimumPresets = []Attack{
 	{Name: "ddn", Method: DDN{Ball: Ball{L2, .5}}},
 	{Name: "fmn-l2", Method: FMN{Ball: Ball{L2, .5}}},
