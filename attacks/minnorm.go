@@ -7,14 +7,14 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// minimumPresets are the gradient-based searches for smallest perturbations. Their eps decides the robust flags alone; that
-// of L0 is a number of pixel values.
+// minimumPresets are the gradient-based searches for smallest perturbations. Their eps decides the robust flags alone. In L0
+// it is a number of pixel values; the search begins at one and adds about one a step, so that 100 steps break fewer images.
 var minimumPresets = []Attack{
 	{Name: "ddn", Method: DDN{Ball: Ball{L2, .5}}},
 	{Name: "fmn-l2", Method: FMN{Ball: Ball{L2, .5}}},
 	{Name: "fmn-linf", Method: FMN{Ball: standardBall}},
 	{Name: "fmn-l1", Method: FMN{Ball: Ball{L1, 12}}},
-	{Name: "fmn-l0", Method: FMN{Ball: Ball{L0, 24}}},
+	{Name: "fmn-l0", Method: FMN{Ball: Ball{L0, 24}, Steps: 200}},
 	{Name: "alma", Method: ALMA{Ball: Ball{L2, .5}}},
 }
 

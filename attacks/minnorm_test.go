@@ -187,8 +187,8 @@ func TestApproachesOnLinearModels(t *testing.T) {
 		l.b += float32(.3 * sizeOf(L2, widen(l.w)) * []float64{1, -1, 1}[shape]) // so that grey is off the boundary, on either side
 		images, labels := l.greyImages(rng, n)
 		for k, m := range []overridable{
-			DDN{Ball: Ball{Norm: L2}}, FMN{Ball: Ball{Norm: Linf}}, FMN{Ball: Ball{Norm: L2}}, FMN{Ball: Ball{Norm: L1}},
-			FMN{Ball: Ball{Norm: L0}, Steps: 40}, ALMA{Ball: Ball{Norm: L2}, Steps: 300},
+			DDN{Ball: Ball{Norm: L2}, Steps: 60}, FMN{Ball: Ball{Norm: Linf}, Steps: 60}, FMN{Ball: Ball{Norm: L2}, Steps: 60},
+			FMN{Ball: Ball{Norm: L1}, Steps: 60}, FMN{Ball: Ball{Norm: L0}, Steps: 25}, ALMA{Ball: Ball{Norm: L2}, Steps: 200, StepSize: .05},
 		} {
 			norm, distances := m.Budget().Norm, make([]float64, n)
 			for i := range distances {
