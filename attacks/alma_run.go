@@ -30,7 +30,7 @@ func (a ALMA) move(s *approachState, p probe) {
 	s.keep(adversarial, distance)
 	l.found = Where(LogicalAnd(adversarial, GreaterThan(l.found, OnesLike(time))), time, l.found)
 
-	grad := Mul(p.grad, perImage(Neg(l.slope(v))))
+	grad := finite(Mul(p.grad, perImage(Neg(l.slope(v)))))
 	length := sizes(L2, grad)
 	lost := LogicalAnd(p.first, LessThan(length, constant(length, smallestNorm)))
 	grad = wherever(lost, Ball{Norm: L2}.Direction(gaussian(grad, p.noise)), grad)

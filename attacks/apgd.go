@@ -14,6 +14,8 @@ import (
 //
 // Random starts, Targets and Restarts make runs; each works on the images that no earlier run has broken, and leaves an
 // image at its first misclassified iterate. What the search returns for the others is the iterate of the highest loss.
+// It leaves an image of a random model where at least 3 of 4 of at least 4 passes are wrong: with fewer passes (EOT) a
+// run goes to its end.
 type APGD struct {
 	Ball     Ball
 	Steps    int     // gradient steps of a run; the start is one more pass
@@ -21,10 +23,11 @@ type APGD struct {
 	Loss     string  // what is maximised: "ce" or "dlr"; looked at only without Targets
 	Targets  int     // maximise TargetedDLR for this many wrong classes, the likeliest of the clean image first; 0 means untargeted
 	Rho      float64 // share of a period's steps that must raise the loss; 0 means 0.75
+	EOT      int     // passes averaged for each gradient of a random model; 0 means 1
 	Shrink   bool    // L1: pass through balls of 3 eps and 2 eps (30% of the steps each) first, as AutoAttack does
 
 	// Reference counts the first period's rises as the reference code does: it compares the first loss with zero instead
-	// of with the loss at the start.
+	// of with the loss at the start. Under EOT it takes loss and prediction from the last pass instead of from all.
 	Reference bool
 }
 
@@ -72,6 +75,8 @@ func (a APGD) Validate(classes int) error {
 		return fmt.Errorf("loss dlr: %d classes, want at least 3", classes)
 	case !(a.Rho >= 0 && a.Rho <= 1):
 		return fmt.Errorf("rho %g: want from 0 to 1", a.Rho)
+	case a.EOT < 0:
+		return fmt.Errorf("EOT %d: want at least 1", a.EOT)
 	case a.Shrink && a.Ball.Norm != L1:
 		return fmt.Errorf("shrinking balls for %s: want l1", a.Ball.Norm)
 	case a.Shrink && a.Steps < 4:
@@ -91,6 +96,8 @@ func (a APGD) goal() goal {
 	}
 	return goal{loss: a.Loss}
 }
+
+func (a APGD) expectation() expectation { return expectation{a.EOT, a.Reference} }
 
 // ascended is the goal that the search maximises.
 func (a APGD) ascended() goal {

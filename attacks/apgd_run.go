@@ -51,6 +51,9 @@ func (a APGD) prepare(e *engine) error {
 	if err := e.prepareGradient(a.ascended()); err != nil {
 		return err
 	}
+	if err := e.prepareExpectation(a.expectation()); err != nil {
+		return err
+	}
 	if _, err := a.stepper(e); err != nil {
 		return err
 	}
@@ -71,10 +74,10 @@ type ascentKey struct {
 func (a APGD) loader(e *engine) (*Exec, error) {
 	return e.prepareUpdate(ascentKey{"load", a.Ball, 0, false}, "apgd load", func(in []*Node) []*Node {
 		x, starts, clean, radius := in[0], in[1], in[2], in[3]
-		if a.Ball.Norm == L1 && a.Ball.Eps > 0 {
-			starts = projectL1(starts, clean, a.reach(radius))
+		if a.Ball.Eps == 0 {
+			starts = clean
 		} else {
-			starts = a.Ball.Project(starts, clean)
+			starts = projectWithin(a.Ball.Norm, starts, clean, a.reach(radius))
 		}
 		return []*Node{wherever(GreaterThan(radius, ZerosLike(radius)), starts, x)}
 	}, e.imageShape(), e.imageShape(), e.imageShape(), e.lossShape())
@@ -206,18 +209,19 @@ func differing(a, b *Node) *Node {
 // move takes the step from x along grad.
 func (s *ascentState) move(a APGD, x, grad, clean, weight, radius *Node) {
 	wide := func(rows *Node) *Node { return InsertAxes(rows, -1, -1, -1) }
+	project := func(adv *Node) *Node { return projectWithin(a.Ball.Norm, adv, clean, a.reach(radius)) }
 	switch {
 	case a.Ball.Eps == 0:
 		s.x = clean
 		return
 	case a.Ball.Norm == L1:
 		direction := sparse(grad, ConvertDType(wide(s.share), dtypes.Float64))
-		s.before, s.x = x, projectL1(Add(x, Mul(direction, wide(s.stepSize))), clean, a.reach(radius))
+		s.before, s.x = x, project(Add(x, Mul(direction, wide(s.stepSize))))
 		return
 	}
-	ahead := a.Ball.Project(Add(x, Mul(a.Ball.Direction(grad), wide(s.stepSize))), clean)
+	ahead := project(Add(x, Mul(a.Ball.Direction(grad), wide(s.stepSize))))
 	blend := Add(Mul(Sub(ahead, x), wide(weight)), Mul(Sub(x, s.before), wide(OneMinus(weight))))
-	s.before, s.x = x, a.Ball.Project(Add(x, blend), clean)
+	s.before, s.x = x, project(Add(x, blend))
 }
 
 // ascentWalk is APGD under way.
@@ -226,10 +230,16 @@ type ascentWalk struct {
 	apgd   APGD
 	course []moment
 	state  []*tensors.Tensor // in the order of ascentState.fields
+	scale  []float64         // of eps in each row
+	claims int32             // mark of an iterate that ends the search
 }
 
 func (a APGD) walk(l *lanes) walker {
-	return &ascentWalk{lanes: l, apgd: a, course: a.course()}
+	w := &ascentWalk{lanes: l, apgd: a, course: a.course(), scale: make([]float64, l.size), claims: l.reached(a.expectation())}
+	for row := range w.scale {
+		w.scale[row] = 1
+	}
+	return w
 }
 
 // load puts the random starts of fresh jobs into their rows.
@@ -247,14 +257,16 @@ func (w *ascentWalk) load(ctx context.Context, rows []int) error {
 	radii := make([]float32, w.size)
 	for _, row := range rows {
 		image := starts[row*d : (row+1)*d]
-		w.apgd.start(image, w.random(w.jobs[row]))
+		a := w.apgd
+		a.Ball.Eps *= w.scale[row]
+		a.start(image, w.random(w.jobs[row]))
 		for i := range image {
 			image[i] = w.x[row*d+i] + image[i]
 			if w.apgd.Ball.Norm != L1 {
 				image[i] = min(max(image[i], 0), 1)
 			}
 		}
-		radii[row] = float32(w.course[0].radius)
+		radii[row] = float32(w.course[0].radius * w.scale[row])
 	}
 	program, err := w.apgd.loader(w.engine)
 	if err != nil {
@@ -275,7 +287,7 @@ func (w *ascentWalk) load(ctx context.Context, rows []int) error {
 // step is one pass in all rows.
 func (w *ascentWalk) step(ctx context.Context) ([]outcome, error) {
 	w.inputs.images = make([]int, w.live()) // what the pass counts as
-	now, err := w.ascend(ctx, w.apgd.ascended(), &w.inputs, w.state[0])
+	now, err := w.expect(ctx, w.apgd.ascended(), &w.inputs, w.state[0], w.apgd.expectation())
 	if err != nil {
 		return nil, err
 	}
@@ -287,7 +299,7 @@ func (w *ascentWalk) step(ctx context.Context) ([]outcome, error) {
 	for row, busy := range w.busy {
 		switch {
 		case !busy:
-		case marks[row]&markWrong != 0 && w.course[w.steps[row]].counts:
+		case marks[row]&w.claims != 0 && w.course[w.steps[row]].counts:
 			claimed = append(claimed, row)
 		case w.steps[row] == len(w.course)-1:
 			spent = append(spent, row)
@@ -321,7 +333,8 @@ func (w *ascentWalk) advance(ctx context.Context, now pass) error {
 		m := w.course[min(w.steps[row], len(w.course)-1)]
 		p := plan[row*planColumns : (row+1)*planColumns]
 		p[planFirst], p[planZero], p[planWindow] = one(m.first), one(m.zero), float32(m.window)
-		p[planWeight], p[planRadius], p[planNext] = float32(m.weight), float32(m.radius), float32(m.next)
+		p[planWeight] = float32(m.weight)
+		p[planRadius], p[planNext] = float32(m.radius*w.scale[row]), float32(m.next*w.scale[row])
 		if w.busy[row] {
 			w.steps[row]++
 		}

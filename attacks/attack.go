@@ -57,7 +57,12 @@ func (a Attack) With(o Override) (Attack, error) {
 	if a.Method == nil {
 		return a, nil
 	}
-	if m, ok := a.Method.(overridable); ok {
+	switch m := a.Method.(type) {
+	case Ensemble:
+		e, err := m.with(o)
+		a.Method = e
+		return a, err
+	case overridable:
 		return a.withSearch(m, o)
 	}
 	p, ok := a.Method.(PGD)
@@ -181,6 +186,8 @@ func (p PGD) Validate(classes int) error {
 		return fmt.Errorf("loss kl: its gradient is zero at the clean image, so start none goes nowhere: want start normal or uniform")
 	case !finiteAtLeast(p.Kappa, 0):
 		return fmt.Errorf("kappa %g: want at least 0", p.Kappa)
+	case p.EOT < 0:
+		return fmt.Errorf("EOT %d: want at least 1", p.EOT)
 	}
 	return p.Target.validate(p.Loss, classes)
 }

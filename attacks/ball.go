@@ -51,19 +51,23 @@ func (b Ball) Project(adv, x *Node) *Node {
 	if b.Eps == 0 {
 		return x
 	}
-	switch b.Norm {
+	return projectWithin(b.Norm, adv, x, Scalar(x.Graph(), dtypes.Float64, b.Eps))
+}
+
+// projectWithin is Ball.Project with eps as a node: radius is float64, a scalar or one for each image, [B, 1, 1, 1].
+func projectWithin(norm Norm, adv, x, radius *Node) *Node {
+	switch norm {
 	case Linf:
-		lowest := MaxScalar(AddScalar(x, -b.Eps), 0)
-		highest := MinScalar(AddScalar(x, b.Eps), 1)
-		return Min(Max(adv, lowest), highest)
+		reach := ConvertDType(radius, x.DType())
+		return Min(Max(adv, MaxScalar(Sub(x, reach), 0)), MinScalar(Add(x, reach), 1))
 	case L2:
 		delta := Sub(adv, x)
-		shrink := MinScalar(Div(Scalar(x.Graph(), dtypes.Float64, b.Eps), MaxScalar(lengths(delta), smallestNorm)), 1)
+		shrink := MinScalar(Div(radius, MaxScalar(lengths(delta), smallestNorm)), 1)
 		return ClipScalar(Add(x, Mul(delta, ConvertDType(shrink, x.DType()))), 0, 1)
 	case L1:
-		return projectL1(adv, x, Scalar(x.Graph(), dtypes.Float64, b.Eps))
+		return projectL1(adv, x, radius)
 	}
-	exceptions.Panicf("attacks.Ball.Project: norm %s, want linf, l2 or l1", b.Norm)
+	exceptions.Panicf("attacks.Ball.Project: norm %s, want linf, l2 or l1", norm)
 	return nil
 }
 

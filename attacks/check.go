@@ -10,8 +10,12 @@ func checkModel(model Model) error {
 	switch {
 	case model.Backend == nil:
 		return fmt.Errorf("attacks: the model has no backend")
-	case model.Logits == nil:
+	case model.Logits == nil && model.Random == nil:
 		return fmt.Errorf("attacks: the model has no logits function")
+	case model.Logits != nil && model.Random != nil:
+		return fmt.Errorf("attacks: the model has both Logits and Random, want one")
+	case model.Forwards < 0:
+		return fmt.Errorf("attacks: %d forward passes to decide, want at least 1", model.Forwards)
 	case model.Classes < 2:
 		return fmt.Errorf("attacks: the model has %d classes, want at least 2", model.Classes)
 	case slices.Min(model.Image[:]) < 1:

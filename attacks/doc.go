@@ -24,6 +24,9 @@
 // verdict counts only after a fresh pass over exactly the image returned, within norm and box. Evaluator does the same
 // for a model whose weights change, as in training.
 //
+// Attacks with a Target aim at one class of each image; the report then counts the images that got there. Transfer shows
+// how images made for one model fare with others, and Predict what a model makes of given images.
+//
 // A robust accuracy is an upper bound: what these attacks failed to break, a stronger one may. Compare numbers only for
 // equal budgets, and read the warnings: zero gradients and NaN values are how a model hides from attacks.
 //

@@ -3,6 +3,7 @@ package attacks
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -22,15 +23,31 @@ type Model struct {
 	Logits  func(weights []*Node, x *Node) *Node
 	Classes int
 	Image   [3]int // height, width, channels
+
+	// Random takes the place of Logits for a model that draws random numbers when it predicts. They must come from keys,
+	// uint32 [B, 2], of which each row has its own for each pass (KeyedUniform, KeyedNormal): then verdicts depend neither
+	// on the order of images nor on the batch size.
+	Random func(weights []*Node, x, keys *Node) *Node
+	// Forwards is how many passes decide what a random model predicts: an image is misclassified where more than half of
+	// them are wrong (NaN logits are), and its logits and losses are their means. 0 means 10. The reference code of
+	// AutoAttack lets one pass decide, so that luck breaks images: 1 does that.
+	Forwards int
+	// Adaptive says that the model optimises something when it predicts (its input, or its weights): a finding of Diagnose.
+	Adaptive bool
 }
 
 // pixels is the number of values of one image.
 func (m Model) pixels() int { return m.Image[0] * m.Image[1] * m.Image[2] }
 
-// logits builds the graph of the model and checks what it returns. Losses are float32 even where a network computes in
-// less.
-func (m Model) logits(weights []*Node, x *Node) *Node {
-	z := m.Logits(weights, x)
+// logits builds the graph of the model and checks what it returns. inputs are the last inputs of a program: the weights,
+// and before them the keys of a random model. Losses are float32 even where a network computes in less.
+func (m Model) logits(inputs []*Node, x *Node) *Node {
+	var z *Node
+	if m.Random != nil {
+		z = m.Random(inputs[1:], x, inputs[0])
+	} else {
+		z = m.Logits(inputs, x)
+	}
 	want := []int{x.Shape().Dim(0), m.Classes}
 	if z.Rank() != 2 || z.Shape().Dim(0) != want[0] || z.Shape().Dim(1) != want[1] || !z.DType().IsFloat() {
 		exceptions.Panicf("the model's logits have shape %s, want floats %v", z.Shape(), want)
@@ -70,7 +87,12 @@ const (
 	markNaN                        // NaN logits, or a NaN or infinite loss or gradient
 	markZeroGrad                   // a gradient of exactly zero although the prediction is right
 	markTarget                     // the prediction is the target; of returned images alone
+	markSure                       // wrong by more than rounding can undo: searches for small perturbations end at a boundary
+	markMost                       // most passes of several over a random model were wrong: see expectation
 )
+
+// surely is the margin of markSure, relative to the largest absolute logit.
+const surely = 1e-6
 
 // engine holds the compiled programs of one model at one batch shape. Programs are few and shared by all attacks: one
 // forward pass, one gradient and one judge for each loss, and cheap updates without the network.
@@ -83,6 +105,7 @@ type engine struct {
 	gradient  map[goal]*Exec
 	judge     map[goal]*Exec
 	update    map[any]*Exec
+	sources   []*rand.Rand // of the keys of each row, where the model is random
 
 	forwards, backwards int64 // passes over images so far, padding not counted
 	ticked              func(passes int)
@@ -127,8 +150,12 @@ func (e *engine) compile(name string, fn func(in []*Node) []*Node, inputs ...sha
 	return exec, nil
 }
 
-// compileNetwork is compile for programs whose inputs are followed by the weights.
+// compileNetwork is compile for programs whose inputs are followed by the weights, and before them the keys of a random
+// model.
 func (e *engine) compileNetwork(name string, fn func(in []*Node) []*Node, inputs ...shapes.Shape) (*Exec, error) {
+	if e.model.Random != nil {
+		inputs = append(inputs, keyShape(inputs[0].Dim(0)))
+	}
 	return e.compile(name, fn, append(inputs, e.shapes...)...)
 }
 
@@ -180,7 +207,7 @@ func marks(logits, y, losses, grad *Node) *Node {
 	}
 	right := Correct(logits, y)
 	bad := LogicalOr(anyNaN(logits), LogicalNot(IsFinite(losses)))
-	all := bit(LogicalNot(right), markWrong)
+	all := Add(bit(LogicalNot(right), markWrong), bit(surelyWrong(logits, y), markSure))
 	if grad != nil {
 		flat := Reshape(grad, grad.Shape().Dim(0), -1)
 		bad = LogicalOr(bad, ReduceLogicalOr(LogicalNot(IsFinite(flat)), -1))
@@ -188,6 +215,14 @@ func marks(logits, y, losses, grad *Node) *Node {
 		all = Add(all, bit(LogicalAnd(zero, right), markZeroGrad))
 	}
 	return Add(all, bit(bad, markNaN))
+}
+
+// surelyWrong is Bool [B]: whether another program for the same network, which rounds differently, finds the image
+// misclassified too.
+func surelyWrong(logits, y *Node) *Node {
+	edge := MulScalar(ReduceMax(Abs(logits), -1), surely)
+	clear := LessOrEqual(Margin(logits, y), Neg(edge))
+	return LogicalAnd(LogicalNot(Correct(logits, y)), LogicalOr(clear, anyNaN(logits)))
 }
 
 // finalize frees the compiled programs.
@@ -221,10 +256,24 @@ func (e *engine) call(ctx context.Context, exec *Exec, inputs ...any) ([]*tensor
 	return out, nil
 }
 
-// callNetwork is call for programs whose inputs are followed by the weights.
+// callNetwork is call for programs that compileNetwork made, with the next keys.
 func (e *engine) callNetwork(ctx context.Context, exec *Exec, inputs ...any) ([]*tensors.Tensor, error) {
+	return e.callWithKeys(ctx, exec, e.drawKeys(), inputs...)
+}
+
+// callWithKeys is callNetwork with keys that were drawn before.
+func (e *engine) callWithKeys(ctx context.Context, exec *Exec, drawn []uint32, inputs ...any) ([]*tensors.Tensor, error) {
+	var keys *tensors.Tensor
+	if e.model.Random != nil {
+		keys = tensors.FromFlatDataAndDimensions(drawn, len(drawn)/2, 2)
+		inputs = append(inputs, keys)
+	}
 	for _, w := range e.model.Weights {
 		inputs = append(inputs, w)
 	}
-	return e.call(ctx, exec, inputs...)
+	out, err := e.call(ctx, exec, inputs...)
+	if err != nil {
+		return nil, err
+	}
+	return out, free(keys)
 }

@@ -19,17 +19,6 @@ type Ensemble struct {
 	inBall func(Ball) Ensemble
 }
 
-// fast is AutoAttack without FAB and Square, which break few images of ordinary robust models at most of the cost.
-func fast(ball Ball) Ensemble {
-	ce := APGD{Ball: ball, Steps: 100, Restarts: 1, Loss: "ce"}
-	targeted := APGD{Ball: ball, Steps: 100, Restarts: 1, Targets: 9}
-	if ball.Norm == L1 {
-		ce.Shrink, ce.Restarts = true, 5
-		targeted.Shrink, targeted.Targets = true, 5
-	}
-	return Ensemble{[]Attack{{Name: "apgd-ce", Method: ce}, {Name: "apgd-t", Method: targeted}}, fast}
-}
-
 // Budget is the ball of the stages.
 func (s Ensemble) Budget() Ball {
 	if len(s.Stages) == 0 {
@@ -73,18 +62,23 @@ func (s Ensemble) Validate(classes int) error {
 	return nil
 }
 
-func (s Ensemble) with(ball Ball, o Override) Method {
+// with applies settings to the stages. A stage of a named version is its loss.
+func (s Ensemble) with(o Override) (Ensemble, error) {
 	stages := slices.Clone(s.Stages)
-	if s.inBall != nil && ball.Norm != s.Budget().Norm {
-		stages = s.inBall(ball).Stages
+	if s.inBall != nil {
+		ball := s.Budget()
+		if o.Norm != nil && *o.Norm != ball.Norm && o.Eps != nil {
+			stages = s.inBall(Ball{*o.Norm, *o.Eps}).Stages
+		}
+		o.Loss = ""
 	}
-	o.Loss = "" // a stage is its loss
-	for i, a := range stages {
-		if m, ok := a.Method.(overridable); ok {
-			stages[i].Method = m.with(ball, o)
+	for i, stage := range stages {
+		var err error
+		if stages[i], err = stage.With(o); err != nil {
+			return s, err
 		}
 	}
-	return Ensemble{stages, s.inBall}
+	return Ensemble{stages, s.inBall}, nil
 }
 
 func (s Ensemble) runs() int { return 1 }

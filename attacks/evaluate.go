@@ -95,26 +95,18 @@ func (v *evaluation) measureClean(ctx context.Context) error {
 	var bad int
 	for rows := range slices.Chunk(v.all(), v.size) {
 		b := v.batch(rows)
-		logits, err := v.scores(ctx, b, b.clean)
+		now, err := v.decide(ctx, cleanGoal, b, "clean", make([]int, len(rows)), func() (*tensors.Tensor, error) { return v.scores(ctx, b, b.clean) })
 		if err != nil {
 			return err
-		}
-		_, marks, err := v.assess(ctx, cleanGoal, b, logits)
-		if err != nil {
-			return err
-		}
-		scores, err := tensors.CopyFlatData[float32](logits)
-		if err != nil {
-			return fmt.Errorf("reading logits: %w", err)
 		}
 		for row, i := range rows {
-			copy(v.natural[i*v.model.Classes:(i+1)*v.model.Classes], scores[row*v.model.Classes:])
-			v.clean[i] = marks[row]&markWrong == 0
-			if marks[row]&markNaN != 0 {
+			copy(v.natural[i*v.model.Classes:(i+1)*v.model.Classes], now.scores[row*v.model.Classes:])
+			v.clean[i] = now.marks[row]&markWrong == 0
+			if now.marks[row]&markNaN != 0 {
 				bad++
 			}
 		}
-		if err := free(b.clean, b.labels, b.natural, logits); err != nil {
+		if err := b.free(); err != nil {
 			return err
 		}
 		v.opt.Progress(Progress{Attack: "clean", Run: 1, Runs: 1, Done: rows[len(rows)-1] + 1, Total: len(v.labels), Of: len(v.labels)})

@@ -43,12 +43,8 @@ func (k *keeper) offer(ctx context.Context, images, losses, marks *tensors.Tenso
 }
 
 // take offers the final iterate, frees it, and returns the best.
-func (k *keeper) take(ctx context.Context, b *batch, final *tensors.Tensor) (*tensors.Tensor, error) {
-	logits, err := k.engine.scores(ctx, b, final)
-	if err != nil {
-		return nil, err
-	}
-	last, err := k.engine.judgeScores(ctx, k.goal, b, logits)
+func (k *keeper) take(ctx context.Context, b *batch, final *tensors.Tensor, x expectation) (*tensors.Tensor, error) {
+	last, err := k.engine.measure(ctx, k.goal, b, final, x)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +54,7 @@ func (k *keeper) take(ctx context.Context, b *batch, final *tensors.Tensor) (*te
 	if err := b.collect(last); err != nil {
 		return nil, err
 	}
-	return k.images, free(final, logits, k.losses, k.marks)
+	return k.images, free(final, k.losses, k.marks)
 }
 
 // keepKey names the program of offer, by the mark of an iterate that comes first.

@@ -52,6 +52,7 @@ type lanes struct {
 	*engine
 	method search
 	random func(j job) *rand.Rand
+	noise  func(j job) *rand.Rand // source of the keys of a random model
 	jobs   []job
 	busy   []bool
 	steps  []int   // that the job has had
@@ -88,6 +89,9 @@ func (l *lanes) put(v *evaluation, rows []int, jobs []job) error {
 		l.jobs[row], l.busy[row], l.steps[row], l.marks[row] = jobs[k], true, 0, 0
 		v.pixelsOf(i, l.x[row*d:(row+1)*d])
 		l.y[row] = v.labels[i]
+		if l.model.Random != nil {
+			l.sources[row] = l.noise(jobs[k])
+		}
 		natural, about := v.natural[i*classes:(i+1)*classes], l.about[row*classes:(row+1)*classes]
 		copy(about, natural)
 		if target := l.method.target(jobs[k].run, natural); target >= 0 {

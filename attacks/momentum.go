@@ -71,7 +71,7 @@ func (m Momentum) passes() int { return m.Steps }
 
 func (m Momentum) goal() goal { return m.plain().goal() }
 
-func (m Momentum) target() Target { return m.Target }
+func (m Momentum) aim() Target { return m.Target }
 
 // advance takes one step: from adv and the momentum, both [B, H, W, C], along the gradient of the same shape. ahead is
 // where the next gradient is taken with Nesterov.

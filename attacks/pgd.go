@@ -53,6 +53,7 @@ type PGD struct {
 	Kappa    float64 // of "cw" only
 	Best     bool    // keep the best iterate of each image instead of the final one
 	Target   Target  // the class to aim at, which only evaluations know how to
+	EOT      int     // passes averaged for each gradient of a random model; 0 means 1
 }
 
 // Step is one step of projected ascent: from adv [B, ...] towards higher values of objective, which maps images [B, ...]

@@ -14,12 +14,14 @@ func (p PGD) passes() int { return p.Steps }
 
 func (p PGD) goal() goal { return goalAt(p.Loss, p.Kappa, p.Target) }
 
-func (p PGD) target() Target { return p.Target }
+func (p PGD) aim() Target { return p.Target }
 
 // attack runs PGD once on a batch.
 func (p PGD) attack(ctx context.Context, e *engine, b *batch) error {
 	return p.climb(ctx, e, b, p.begin(b, e.model.pixels()))
 }
+
+func (p PGD) expectation() expectation { return expectation{passes: p.EOT} }
 
 // climb is attack from the given images: one compiled gradient and one compiled update a step, the iterate staying on the
 // device throughout.
@@ -31,7 +33,7 @@ func (p PGD) climb(ctx context.Context, e *engine, b *batch, from []float32) err
 		best = newKeeper(e, p.goal(), b)
 	}
 	for k := range p.Steps {
-		now, err := e.ascend(ctx, p.goal(), b, adv)
+		now, err := e.expect(ctx, p.goal(), b, adv, p.expectation())
 		if err != nil {
 			return err
 		}
@@ -48,7 +50,7 @@ func (p PGD) climb(ctx context.Context, e *engine, b *batch, from []float32) err
 	}
 	if best != nil {
 		var err error
-		if adv, err = best.take(ctx, b, adv); err != nil {
+		if adv, err = best.take(ctx, b, adv, p.expectation()); err != nil {
 			return err
 		}
 	}
@@ -91,6 +93,9 @@ func (p PGD) begin(b *batch, pixels int) []float32 {
 // prepare compiles the programs of attack.
 func (p PGD) prepare(e *engine) error {
 	if err := e.prepareGradient(p.goal()); err != nil {
+		return err
+	}
+	if err := e.prepareExpectation(p.expectation()); err != nil {
 		return err
 	}
 	if _, err := p.mover(e); err != nil {

@@ -2,6 +2,7 @@ package attacks
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -40,15 +41,16 @@ var presets = []preset{
 	{name: "pgd20-l1", norm: L1, eps: 12, ofEps: 2.5 / 20, steps: 20, start: Uniform},
 }
 
-// searches are the attacks by name that are no PGD.
-var searches = []Attack{
+// others are the attacks by name that are no PGD.
+var others = slices.Concat(gradientPresets, squarePresets, spsaPresets, fabPresets, minimumPresets, deepfoolPresets, carliniPresets, bisectionPresets, ensemblePresets)
+
+var gradientPresets = []Attack{
 	{Name: "rfgsm", Method: RFGSM{Ball: standardBall, Alpha: 4. / 255, Loss: "ce", Kappa: literatureKappa}},
 	{Name: "mi-fgsm", Method: Momentum{Ball: standardBall, Steps: 10, StepSize: 2. / 255, Decay: 1, Loss: "ce", Kappa: literatureKappa}},
 	{Name: "ni-fgsm", Method: Momentum{Ball: standardBall, Steps: 10, StepSize: 2. / 255, Decay: 1, Nesterov: true, Loss: "ce", Kappa: literatureKappa}},
 	{Name: "apgd-ce", Method: APGD{Ball: standardBall, Steps: 100, Restarts: 1, Loss: "ce"}},
 	{Name: "apgd-dlr", Method: APGD{Ball: standardBall, Steps: 100, Restarts: 1, Loss: "dlr"}},
 	{Name: "apgd-t", Method: APGD{Ball: standardBall, Steps: 100, Restarts: 1, Targets: 9}},
-	{Name: "autoattack-fast", Method: fast(standardBall)},
 }
 
 // standardBall is the one that RobustBench ranks CIFAR-10 models in.
@@ -77,25 +79,43 @@ func Presets() []string {
 	for _, p := range presets {
 		names = append(names, p.name)
 	}
-	for _, a := range searches {
+	for _, a := range others {
 		names = append(names, a.Name)
 	}
 	return names
 }
 
-// Preset returns the attack of a name; the error for an unknown one lists those that exist.
+// Preset returns the attack of a name; the error for an unknown one lists those that exist. Names joined by + are an
+// ensemble, each of whose attacks works on what the earlier ones have not broken: "apgd-ce+apgd-t+square".
 func Preset(name string) (Attack, error) {
+	if parts := strings.Split(name, "+"); len(parts) > 1 {
+		return joined(parts)
+	}
 	for _, p := range presets {
 		if p.name == strings.ToLower(name) {
 			return p.attack(), nil
 		}
 	}
-	for _, a := range searches {
+	for _, a := range others {
 		if a.Name == strings.ToLower(name) {
 			return a, nil
 		}
 	}
 	return Attack{}, fmt.Errorf("attacks: unknown attack %q: want one of %s", name, strings.Join(Presets(), ", "))
+}
+
+// joined is the ensemble of some presets.
+func joined(names []string) (Attack, error) {
+	var e Ensemble
+	var parts []string
+	for _, name := range names {
+		stage, err := Preset(strings.TrimSpace(name))
+		if err != nil {
+			return Attack{}, err
+		}
+		e.Stages, parts = append(e.Stages, stage), append(parts, stage.Name)
+	}
+	return Attack{Name: strings.Join(parts, "+"), Method: e}, nil
 }
 
 func (p preset) attack() Attack {

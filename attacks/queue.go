@@ -35,6 +35,8 @@ func (t *trial) search(ctx context.Context, method search) error {
 	q.lanes = newLanes(t.engine, method, func(j job) *rand.Rand {
 		return stream(t.opt.Seed, t.attack.Name, t.index(j.image), j.run)
 	})
+	q.lanes.noise = func(j job) *rand.Rand { return t.source(t.attack.Name, keysOfSearch, j.image, j.run) }
+	t.reseed(0, nil)
 	w := method.walk(q.lanes)
 	for {
 		fresh, err := q.refill()

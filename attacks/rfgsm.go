@@ -69,7 +69,7 @@ func (r RFGSM) passes() int { return 1 }
 
 func (r RFGSM) goal() goal { return r.step().goal() }
 
-func (r RFGSM) target() Target { return r.Target }
+func (r RFGSM) aim() Target { return r.Target }
 
 func (r RFGSM) prepare(e *engine) error { return r.step().prepare(e) }
 

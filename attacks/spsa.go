@@ -13,7 +13,9 @@ var spsaPresets = []Attack{{Name: "spsa", Method: SPSA{Ball: standardBall, Steps
 //
 //	(margin(x' + Probe v) - margin(x' - Probe v)) / (2 Probe) v
 //
-// which Adam (beta .9 and .999) turns into a step, projected to ball and box. It starts at a uniform point of the ball,
+// which Adam (decay rates .9 and .999) turns into a step, projected to ball and box. In L2 Adam's average of squares is
+// one number for an image, so that a step keeps the direction of the averaged gradient: one of each pixel would move all
+// pixels alike, which is the steepest descent of Linf. It starts at a uniform point of the ball,
 // clipped. A step takes 2 Pairs forward passes and one more that looks at the iterate: an image leaves at its first
 // misclassified iterate. What the search returns for the others is the iterate of the lowest margin. It shows where
 // gradients are masked: they are not used.

@@ -21,13 +21,6 @@ const (
 	spsaColumns
 )
 
-// Decay rates of Adam's averages, and what it adds to the root of the second.
-const (
-	adamMean    = .9
-	adamSquare  = .999
-	adamEpsilon = 1e-8
-)
-
 // spsaState is the state of SPSA in all rows, as nodes of its program. Images are [B, H, W, C], the rest [B].
 type spsaState struct {
 	x, best      *Node // the iterate, and that of the lowest margin
@@ -139,8 +132,12 @@ func (s *spsaState) move(settings SPSA, clean, plan *Node) {
 	blend := func(average, value *Node, decay float64) *Node {
 		return Add(MulScalar(average, decay), MulScalar(value, 1-decay))
 	}
-	mean, square := blend(s.mean, s.grad, adamMean), blend(s.square, Square(s.grad), adamSquare)
-	step := Div(Mul(mean, planColumn(plan, spsaMean)), AddScalar(Sqrt(Mul(square, planColumn(plan, spsaSquare))), adamEpsilon))
+	squares := Square(s.grad)
+	if settings.Ball.Norm == L2 {
+		squares = BroadcastToShape(reduceImages(squares, ReduceMean), squares.Shape())
+	}
+	mean, square := blend(s.mean, s.grad, adamBeta1), blend(s.square, squares, adamBeta2)
+	step := Div(Mul(mean, planColumn(plan, spsaMean)), AddScalar(Sqrt(Mul(square, planColumn(plan, spsaSquare))), adamEps))
 	next := settings.Ball.Project(Sub(s.x, MulScalar(step, settings.StepSize)), clean)
 	s.x, s.mean, s.square = wherever(now, next, s.x), wherever(now, mean, s.mean), wherever(now, square, s.square)
 	s.grad = wherever(now, ZerosLike(s.grad), s.grad)
@@ -227,8 +224,8 @@ func (w *spsaWalk) plan() (plan, bits *tensors.Tensor) {
 			p[spsaSide] = -1
 		}
 		p[spsaMove] = one(phase == w.spsa.period()-1)
-		p[spsaMean] = float32(1 / (1 - math.Pow(adamMean, float64(moves+1))))
-		p[spsaSquare] = float32(1 / (1 - math.Pow(adamSquare, float64(moves+1))))
+		p[spsaMean] = float32(1 / (1 - math.Pow(adamBeta1, float64(moves+1))))
+		p[spsaSquare] = float32(1 / (1 - math.Pow(adamBeta2, float64(moves+1))))
 	}
 	return tensors.FromFlatDataAndDimensions(columns, w.size, spsaColumns), tensors.FromFlatDataAndDimensions(w.bits, w.size, words)
 }

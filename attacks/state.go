@@ -141,6 +141,9 @@ func (v *evaluation) identity(list []Attack) (identity, error) {
 	id := identity{Format: stateFormat, Seed: v.opt.Seed, Batch: v.size, KeepAdv: v.opt.KeepAdv}
 	sum := sha256.New()
 	fmt.Fprintln(sum, v.model.Classes, v.model.Image)
+	if v.model.Random != nil {
+		fmt.Fprintln(sum, "random", v.model.forwards())
+	}
 	for _, w := range v.model.Weights {
 		fmt.Fprintln(sum, w.Shape())
 		err := w.ConstBytes(func(data []byte) { sum.Write(data) })

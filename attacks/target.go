@@ -66,13 +66,13 @@ func (t Target) validate(loss string, classes int) error {
 // aimed is a method that can be made to aim at a class.
 type aimed interface {
 	Method
-	target() Target
+	aim() Target
 }
 
 // targetOf is what a method aims at.
 func targetOf(m Method) Target {
 	if a, ok := m.(aimed); ok {
-		return a.target()
+		return a.aim()
 	}
 	return Untargeted
 }
@@ -139,8 +139,8 @@ func (t goal) mark(marks, logits, about *Node) *Node {
 	return Add(marks, MulScalar(ConvertDType(Correct(logits, classOf(about)), marks.DType()), markTarget))
 }
 
-// aim chooses the targets of the trial's attack, if it has any.
-func (t *trial) aim() {
+// chooseTargets sets the targets of the trial's attack, if it has any.
+func (t *trial) chooseTargets() {
 	aim := targetOf(t.attack.Method)
 	if aim == Untargeted {
 		return

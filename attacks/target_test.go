@@ -187,15 +187,36 @@ func TestTargetsAreChosen(t *testing.T) {
 	}
 }
 
-// TestOnlyTheTargetEndsARun returns one image a run: right at .5, wrong at .6, at the target at .7, and at the target but
-// outside the ball at 1.
+func TestWrongClass(t *testing.T) {
+	nan := float32(math.NaN())
+	for _, tc := range []struct {
+		y               int32
+		logits          []float32
+		likeliest, last int32
+	}{
+		{0, []float32{5, 1, 3, 2}, 2, 1},
+		{2, []float32{5, 1, 3, 0}, 0, 3},
+		{3, []float32{1, 1, 1, 1}, 0, 0}, // the lowest of equals
+		{1, []float32{-1, -9, -2, -2}, 0, 2},
+		{0, []float32{nan, nan, nan, nan}, 1, 1},
+	} {
+		if most, least := wrongClass(tc.y, tc.logits, false), wrongClass(tc.y, tc.logits, true); most != tc.likeliest || least != tc.last {
+			t.Errorf("label %d, logits %v: %d and %d, want %d and %d", tc.y, tc.logits, most, least, tc.likeliest, tc.last)
+		}
+	}
+}
+
+// TestOnlyTheTargetEndsARun returns one image a run: right at .5, wrong at .6, more than .4 sure of the target but wrong
+// at .659, at the target at .7 and, less sure, at .75, and at the target but outside the ball at 1.
 func TestOnlyTheTargetEndsARun(t *testing.T) {
 	model := Model{
 		Backend: goBackend(t), Classes: 3, Image: [3]int{1, 1, 1},
 		Logits: func(_ []*Node, x *Node) *Node {
 			x = Reshape(x, -1, 1)
 			above := func(v float64) *Node { return MaxScalar(MulScalar(AddScalar(x, -v), 100), 0) }
-			return Concatenate([]*Node{AddScalar(ZerosLike(x), 1), above(.56), Add(x, MulScalar(above(.65), 10))}, -1)
+			z := Concatenate([]*Node{AddScalar(ZerosLike(x), 1), above(.56), Add(x, MulScalar(above(.65), 10))}, -1)
+			far := BroadcastToShape(GreaterThan(x, MulScalar(OnesLike(x), .74)), z.Shape())
+			return Where(far, MulScalar(z, 1e-3), z)
 		},
 	}
 	for _, tc := range []struct {
@@ -207,7 +228,8 @@ func TestOnlyTheTargetEndsARun(t *testing.T) {
 	}{
 		{[]float32{.6, .5, .7, .55}, .7, 1, 1, false},
 		{[]float32{.5, .6, .5}, .6, 0, 0, false},
-		{[]float32{.62, .6, .55}, .6, 0, 0, false}, // nearer to the target
+		{[]float32{.62, .6, .55}, .6, 0, 0, false},   // nearer to the target
+		{[]float32{.659, .75, .6}, .75, 1, 1, false}, // at the target, whatever the loss
 		{[]float32{.6, 1, .55}, .6, 0, 0, false},
 		{[]float32{.5, 1, .55}, .55, 0, 0, true}, // nearer to the target
 	} {

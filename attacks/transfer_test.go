@@ -146,6 +146,41 @@ func TestTransferByHand(t *testing.T) {
 	}
 }
 
+// thresholdModel is a model of one pixel: class 1 above at (below it, if sign is -1), else class 0.
+func thresholdModel(t *testing.T, at, sign float64) Model {
+	return Model{
+		Backend: goBackend(t), Classes: 2, Image: [3]int{1, 1, 1},
+		Logits: func(_ []*Node, x *Node) *Node {
+			over := MulScalar(AddScalar(Reshape(x, -1, 1), -at), sign)
+			return Concatenate([]*Node{Neg(over), over}, -1)
+		},
+	}
+}
+
+// TestWhatTransferCounts has an image that an attack on the source makes right for the target, and one that a search
+// moved further than eps.
+func TestWhatTransferCounts(t *testing.T) {
+	bright := NamedModel{"bright from .6", thresholdModel(t, .6, 1)}
+	bim := []Attack{{Name: "bim", Method: PGD{Ball: Ball{Linf, .2}, Steps: 2, StepSize: .1, Loss: "ce"}}}
+	m, err := Transfer(t.Context(), []NamedModel{bright, {"bright below .55", thresholdModel(t, .55, -1)}}, []uint8{128, 145}, []int32{0, 0}, bim, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, want := m.Attacks[0], [][]Flags{{{false, false}, {false, true}}, {{true, true}, {false, false}}}
+	if !reflect.DeepEqual(got.Flags, want) || !reflect.DeepEqual(got.Accuracy, [][]float64{{0, .5}, {1, 0}}) || !reflect.DeepEqual(got.Success, [][]Number{{1, 0}, {0, 1}}) {
+		t.Errorf("%+v, want flags %v", got, want)
+	}
+
+	far := []Attack{{Name: "far", Method: jumps{Ball: Ball{Linf, .05}, Sizes: []float64{.2}}}}
+	m, err = Transfer(t.Context(), []NamedModel{bright, {"bright from .7", thresholdModel(t, .7, 1)}}, []uint8{145}, []int32{0}, far, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := [][]float64{{1, 1}, {1, 1}}; !reflect.DeepEqual(m.Attacks[0].Accuracy, want) {
+		t.Errorf("a search beyond eps: accuracies %v, want %v", m.Attacks[0].Accuracy, want)
+	}
+}
+
 // TestTransferBeatsAMaskedModel has a target without gradients: only another model's images fool it.
 func TestTransferBeatsAMaskedModel(t *testing.T) {
 	open, images, labels := perceptron(goBackend(t), 24)

@@ -3,6 +3,7 @@ package attacks
 import (
 	"context"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -27,7 +28,7 @@ type trial struct {
 func (t *trial) begin(ctx context.Context) error {
 	t.forwards, t.backwards = 0, 0
 	t.marks = make([]int32, len(t.labels))
-	t.aim()
+	t.chooseTargets()
 	t.ran = make([]int, len(t.labels))
 	t.result.Losses = make([]float32, len(t.labels))
 	t.result.BrokenIn = slices.Repeat([]int{-1}, len(t.labels))
@@ -124,6 +125,7 @@ func (t *trial) once(ctx context.Context, run int) error {
 	for rows := range slices.Chunk(pool, t.liveRows()) {
 		b := t.batch(rows)
 		b.random = t.streams(t.attack.Name, rows, run)
+		t.reseed(len(rows), func(row int) *rand.Rand { return t.source(t.attack.Name, keysOfSearch, rows[row], run) })
 		if err := t.attack.Method.attack(ctx, t.engine, b); err != nil {
 			return err
 		}

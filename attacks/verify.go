@@ -14,14 +14,11 @@ import (
 // verify judges what an attack returned by a fresh pass over exactly these images, in batches of another size than the
 // attack's, and takes over what is worse for the model than what earlier runs returned. runs has the run of each row.
 func (t *trial) verify(ctx context.Context, b *batch, runs []int) error {
-	logits, err := t.recheck(ctx, b)
+	now, err := t.decide(ctx, t.attack.Method.goal(), b, t.attack.Name, runs, func() (*tensors.Tensor, error) { return t.recheck(ctx, b) })
 	if err != nil {
 		return err
 	}
-	losses, marks, err := t.assess(ctx, t.attack.Method.goal(), b, logits)
-	if err != nil {
-		return err
-	}
+	losses, marks := now.losses, now.marks
 	d := t.model.pixels()
 	records := make([]record, len(b.images))
 	for row, i := range b.images {
@@ -29,9 +26,6 @@ func (t *trial) verify(ctx context.Context, b *batch, runs []int) error {
 		records[row] = record{image: i, run: runs[row], marks: b.marks[row] | marks[row], loss: losses[row]}
 		t.judge(&records[row], marks[row]&markWrong != 0, adv, b.x[row*d:(row+1)*d])
 		t.apply(records[row])
-	}
-	if err := free(logits); err != nil {
-		return err
 	}
 	return t.state.save(t, records)
 }
@@ -102,12 +96,14 @@ func (e *engine) recheck(ctx context.Context, b *batch) (*tensors.Tensor, error)
 		}
 	}
 	d, classes := e.model.pixels(), e.model.Classes
-	scores := make([]float32, e.size*classes)
+	scores, keys := make([]float32, e.size*classes), e.drawKeys()
 	for from := 0; from < len(b.images); from += size {
 		rows := make([]float32, size*d)
 		copy(rows, b.adv[from*d:])
 		images := tensors.FromFlatDataAndDimensions(rows, size, e.model.Image[0], e.model.Image[1], e.model.Image[2])
-		out, err := e.callNetwork(ctx, e.elsewhere, images)
+		theirs := make([]uint32, 2*size)
+		copy(theirs, keys[min(2*from, len(keys)):])
+		out, err := e.callWithKeys(ctx, e.elsewhere, theirs, images)
 		if err != nil {
 			return nil, err
 		}

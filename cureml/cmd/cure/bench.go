@@ -72,6 +72,7 @@ Steps: ` + strings.Join(bench.Names(), ", ") + `.`,
 		printBench(cmd.OutOrStdout(), result)
 		return nil
 	}
+	cmd.AddCommand(newBenchAutoAttack())
 	return cmd
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"cure/attacks"
 	"cure/cureml"
@@ -18,19 +17,14 @@ import (
 
 // evalFlags are the flags of `cure eval`; those that were not typed leave the presets of the attacks alone.
 type evalFlags struct {
-	network             networkFlags
-	data, split         string
-	records             string
-	attack              string
-	norm, eps, stepSize string
-	steps, restarts     int
-	start, loss         string
-	best                bool
-	seed                int64
-	batch, rows         int
-	json, card          string
-	state, save         string
-	backend             string
+	network     networkFlags
+	images      imageFlags
+	attacks     attackFlags
+	seed        int64
+	batch, rows int
+	json, card  string
+	state, save string
+	backend     string
 }
 
 func newEval() *cobra.Command {
@@ -60,18 +54,8 @@ images. With --state, an evaluation that was stopped goes on where it was.
 	fs := cmd.Flags()
 	f.network.add(fs)
 	fs.StringVar(&f.network.weights, "weights", "", "file with weights, run folder, or zoo:NAME for a shipped network")
-	fs.StringVar(&f.data, "data", "mini", "mini, or a file or folder")
-	fs.StringVar(&f.split, "split", "test", "train or test")
-	fs.StringVar(&f.records, "records", "", "records a to b-1 of the split as a:b, in the order of its file (default: all)")
-	fs.StringVar(&f.attack, "attack", "pgd20", "attacks with commas between")
-	fs.StringVar(&f.norm, "norm", "", "linf, l2 or l1")
-	fs.StringVar(&f.eps, "eps", "", "budget in [0,1] pixels, such as 8/255")
-	fs.StringVar(&f.stepSize, "step-size", "", "step in [0,1] pixels")
-	fs.IntVar(&f.steps, "steps", 0, "steps")
-	fs.IntVar(&f.restarts, "restarts", 0, "runs from different starts, the worst of which counts")
-	fs.StringVar(&f.start, "start", "", "none, uniform, uniform-unclipped or normal")
-	fs.StringVar(&f.loss, "loss", "", "ce, kl, cw or dlr")
-	fs.BoolVar(&f.best, "best", false, "keep the best iterate of each image, not the last")
+	f.images.add(fs)
+	f.attacks.add(fs)
 	fs.Int64Var(&f.seed, "seed", 0, "root of all random numbers")
 	fs.IntVar(&f.batch, "batch", attacks.DefaultBatch, "images at a time, at most --rows; no verdict depends on it")
 	fs.IntVar(&f.rows, "rows", attacks.DefaultBatch, "rows of the compiled programs; more suit a GPU")
@@ -84,94 +68,8 @@ images. With --state, an evaluation that was stopped goes on where it was.
 	return cmd
 }
 
-// attacks are the presets with what was typed.
-func (f evalFlags) attacks(typed *pflag.FlagSet) ([]attacks.Attack, error) {
-	list, err := attacks.ParseList(f.attack)
-	if err != nil {
-		return nil, usage("--attack: %w", err)
-	}
-	o, err := f.override(typed)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	natural := true
-	for i := range list {
-		if list[i], err = list[i].With(o); err == nil {
-			err = list[i].Validate(10)
-		}
-		if err != nil {
-			return nil, usageError{err}
-		}
-		natural = natural && list[i].Method == nil
-	}
-	if natural { // nothing heeds the flags, which are wrong or right all the same
-		probe, err := attacks.Attack{Name: "natural", Method: attacks.PGD{Steps: 1, Start: attacks.Normal, Loss: "ce"}}.With(o)
-		if err == nil {
-			err = probe.Validate(10)
-		}
-		if err != nil {
-			return nil, usageError{err}
-		}
-	}
-	return list, nil
-}
-
-// override is what was typed.
-func (f evalFlags) override(typed *pflag.FlagSet) (o attacks.Override, err error) {
-	if typed.Changed("norm") {
-		norm, err := attacks.ParseNorm(f.norm)
-		if err != nil {
-			return o, fmt.Errorf("--norm: %w", err)
-		}
-		o.Norm = &norm
-	}
-	if typed.Changed("eps") {
-		eps, err := parsePixels("eps", f.eps)
-		if err != nil {
-			return o, err
-		}
-		o.Eps = &eps
-	}
-	if typed.Changed("step-size") {
-		step, err := parsePixels("step-size", f.stepSize)
-		if err != nil {
-			return o, err
-		}
-		o.StepSize = &step
-	}
-	if typed.Changed("start") {
-		start, err := attacks.ParseStart(f.start)
-		if err != nil {
-			return o, fmt.Errorf("--start: %w", err)
-		}
-		o.Start = &start
-	}
-	if typed.Changed("steps") {
-		if f.steps < 1 {
-			return o, fmt.Errorf("--steps %d: want at least 1", f.steps)
-		}
-		o.Steps = &f.steps
-	}
-	if typed.Changed("restarts") {
-		if f.restarts < 1 {
-			return o, fmt.Errorf("--restarts %d: want at least 1", f.restarts)
-		}
-		o.Restarts = &f.restarts
-	}
-	if typed.Changed("best") {
-		o.Best = &f.best
-	}
-	if typed.Changed("loss") {
-		if f.loss == "" {
-			return o, fmt.Errorf("--loss is empty: accepted are ce, kl, cw, dlr")
-		}
-		o.Loss = f.loss
-	}
-	return o, nil
-}
-
 func runEval(cmd *cobra.Command, f evalFlags) error {
-	list, err := f.attacks(cmd.Flags())
+	list, err := f.attacks.parse(cmd.Flags())
 	if err != nil {
 		return err
 	}
@@ -181,19 +79,11 @@ func runEval(cmd *cobra.Command, f evalFlags) error {
 	if err := f.network.check("--weights", cmd.Flags()); err != nil {
 		return err
 	}
-	set, err := openSplit(f.data, f.split)
+	part, a, err := f.images.load()
 	if err != nil {
 		return err
 	}
-	a, b, err := parseRecords(f.records, set.Len())
-	if err != nil {
-		return err
-	}
-	part, err := set.Slice(a, b)
-	if err != nil {
-		return usageError{err}
-	}
-	net, err := f.network.load(len(set.Classes))
+	net, err := f.network.load(len(part.Classes))
 	if err != nil {
 		return err
 	}
@@ -215,7 +105,7 @@ func runEval(cmd *cobra.Command, f evalFlags) error {
 	for _, w := range report.Warnings {
 		fmt.Fprintln(os.Stderr, "warning:", w)
 	}
-	report.Arch, report.Weights, report.Data, report.Records = net.Arch.Name, net.Path, f.data, [2]int{a, b}
+	report.Arch, report.Weights, report.Data, report.Records = net.Arch.Name, net.Path, f.images.data, [2]int{a, a + part.Len()}
 	report.Warnings = append(append([]string{}, net.Warnings...), report.Warnings...) // never nil: null in JSON
 	if f.json != "" {
 		if err := writeJSON(f.json, report); err != nil {

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"cure/cureml/nn"
 	"cure/data"
 )
 
@@ -143,5 +144,45 @@ func checkPictures(t *testing.T, dir string) {
 				t.Errorf("%s %d: %v", attack, record, err)
 			}
 		}
+	}
+}
+
+// TestAttackMatrix checks the matrix of two networks against their own evaluations, and what is refused.
+func TestAttackMatrix(t *testing.T) {
+	dir := workplace(t)
+	other, err := nn.Init(network(t, 10).Arch, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	save(t, other, filepath.Join(dir, "other.safetensors"))
+	flags := "--arch resnet18 --width 2 --data images.bin --records 2:8 --attack fgsm --eps 8/255 "
+	o := cure(t, dir, strings.Fields("attack --weights w.safetensors,other.safetensors --json m.json "+flags)...)
+	text, err := os.ReadFile(filepath.Join(dir, "m.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m struct {
+		N       int
+		Attacks []struct {
+			Name     string
+			Accuracy [][]float64
+		}
+	}
+	if err := json.Unmarshal(text, &m); err != nil || m.N != 6 || len(m.Attacks) != 1 {
+		t.Fatalf("matrix %s: %v", text, err)
+	}
+	for i, weights := range []string{"w.safetensors", "other.safetensors"} {
+		cure(t, dir, strings.Fields("eval --json alone.json --weights "+weights+" "+flags)...)
+		want := report(t, filepath.Join(dir, "alone.json")).RobustAccuracy
+		if got := m.Attacks[0].Accuracy[i][i]; got != want {
+			t.Errorf("%s: %g on the diagonal, alone %g", weights, got, want)
+		}
+		if !strings.Contains(o.stdout, weights) {
+			t.Errorf("no %s in\n%s", weights, o.stdout)
+		}
+	}
+	bad := command(dir, strings.Fields("attack --weights w.safetensors "+flags)...)
+	if o := finish(t, bad); o.code != 2 || !strings.Contains(o.stderr, "want two or more") {
+		t.Errorf("one network: code %d, %s", o.code, o.stderr)
 	}
 }

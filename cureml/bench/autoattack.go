@@ -1,0 +1,149 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"cure/attacks"
+	"cure/cureml"
+	"cure/cureml/backend"
+	"cure/cureml/nn"
+	"cure/data"
+)
+
+// AutoAttackJob is an evaluation with AutoAttack's standard version to time.
+type AutoAttackJob struct {
+	Network *nn.State
+	Set     *data.Set
+	Ball    attacks.Ball
+	Seed    int64
+	Rows    int    // of the compiled programs; 0 means attacks.DefaultBatch
+	Backend string // as backend.Options.Name
+	// Official is a folder with a copy of github.com/fra31/auto-attack, and Python an interpreter that has PyTorch, to run
+	// the official code on the same images afterwards; "" leaves it out. The network must then be a resnet18.
+	Official, Python string
+	Threads          int // of PyTorch
+	Progress         func(attacks.Progress)
+}
+
+// AutoAttackResult compares our evaluation with the official code: its passes by attacks.OfficialPasses, and, where it
+// ran, its passes as counted, its seconds and its verdicts.
+type AutoAttackResult struct {
+	Machine       string            `json:"machine"`
+	Versions      map[string]string `json:"versions"`
+	Report        *attacks.Report   `json:"report"`
+	Seconds       float64           `json:"seconds"` // without compilation
+	Passes        int64             `json:"passes"`  // forward plus backward, over one image each, verification included
+	FormulaPasses int64             `json:"formula_passes"`
+	PassRatio     float64           `json:"pass_ratio"` // Passes / FormulaPasses
+	Official      *OfficialResult   `json:"official,omitempty"`
+	Speed         float64           `json:"speed,omitempty"` // official seconds / ours
+}
+
+// OfficialResult is what the official code came to.
+type OfficialResult struct {
+	Torch     string        `json:"torch"`
+	Clean     attacks.Flags `json:"clean"`
+	Robust    attacks.Flags `json:"robust"`
+	Seconds   float64       `json:"seconds"`
+	Forwards  int64         `json:"forwards"`
+	Backwards int64         `json:"backwards"`
+	Different int           `json:"different"` // robust flags unlike ours
+}
+
+//go:embed official.py
+var officialProgram string
+
+// AutoAttack runs the evaluation, and the official code after it.
+func AutoAttack(ctx context.Context, job AutoAttackJob) (*AutoAttackResult, error) {
+	list, err := attacks.ParseList("autoattack")
+	if err != nil {
+		return nil, err
+	}
+	if list[0], err = list[0].With(attacks.Override{Norm: &job.Ball.Norm, Eps: &job.Ball.Eps}); err != nil {
+		return nil, err
+	}
+	b, err := backend.Open(backend.Options{Name: job.Backend})
+	if err != nil {
+		return nil, err
+	}
+	model := cureml.HostModel(b, job.Network)
+	r, err := attacks.Evaluate(ctx, model, job.Set.Images, job.Set.Labels, list, attacks.Options{Batch: job.Rows, Seed: job.Seed, Progress: job.Progress})
+	if err != nil {
+		return nil, err
+	}
+	r.Arch, r.Data = job.Network.Arch.String(), job.Set.Name
+	out := &AutoAttackResult{Machine: machine(), Versions: versions(), Report: r, Seconds: r.Attacks[0].Seconds}
+	out.Passes = int64(r.N) + r.Attacks[0].Forwards + r.Attacks[0].Backwards
+	if out.FormulaPasses, err = attacks.OfficialPasses(model.Classes, list[0], r.Attacks[0], r.Clean.Flags); err != nil {
+		return nil, err
+	}
+	out.PassRatio = float64(out.Passes) / float64(out.FormulaPasses)
+	if job.Official == "" {
+		return out, nil
+	}
+	if out.Official, err = job.official(ctx); err != nil {
+		return nil, fmt.Errorf("bench: the official code: %w", err)
+	}
+	for i, robust := range out.Official.Robust {
+		if robust != r.RobustFlags[i] {
+			out.Official.Different++
+		}
+	}
+	out.Speed = out.Official.Seconds / out.Seconds
+	return out, nil
+}
+
+// official runs the Python program.
+func (job AutoAttackJob) official(ctx context.Context) (*OfficialResult, error) {
+	if job.Network.Arch.Name != "resnet18" {
+		return nil, fmt.Errorf("network %s: the comparison knows resnet18 only", job.Network.Arch.Name)
+	}
+	dir, err := os.MkdirTemp("", "cure-bench")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	program, weights, images := filepath.Join(dir, "official.py"), filepath.Join(dir, "weights.safetensors"), filepath.Join(dir, "images.bin")
+	if err := job.Network.Save(weights); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(images, job.Set.Images, 0o600); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(program, []byte(officialProgram), 0o600); err != nil {
+		return nil, err
+	}
+	input, err := json.Marshal(map[string]any{
+		"official": job.Official, "weights": weights, "width": job.Network.Arch.Width, "images": images, "labels": job.Set.Labels,
+		"norm": map[attacks.Norm]string{attacks.Linf: "Linf", attacks.L2: "L2", attacks.L1: "L1"}[job.Ball.Norm],
+		"eps":  job.Ball.Eps, "seed": job.Seed, "threads": job.Threads,
+	})
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, job.Python, program)
+	var stderr bytes.Buffer
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(append(input, '\n')), &stderr
+	text, err := cmd.Output()
+	if err != nil {
+		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+		return nil, fmt.Errorf("%w: %s", err, lines[len(lines)-1])
+	}
+	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n")) // its warnings go to standard output too
+	var r OfficialResult
+	if err := json.Unmarshal(lines[len(lines)-1], &r); err != nil {
+		return nil, fmt.Errorf("its answer %.80q: %w", text, err)
+	}
+	if len(r.Robust) != job.Set.Len() {
+		return nil, fmt.Errorf("%d verdicts for %d images", len(r.Robust), job.Set.Len())
+	}
+	return &r, nil
+}
