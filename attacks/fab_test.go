@@ -337,6 +337,9 @@ func TestFABSettings(t *testing.T) {
 	if err := good.Validate(10); err != nil {
 		t.Errorf("defaults are refused: %v", err)
 	}
+	if f := (FAB{}).filled(); f != (FAB{Steps: 100, Restarts: 1, AlphaMax: .1, Eta: 1.05, Beta: .9}) {
+		t.Errorf("defaults %+v are not AutoAttack's", f)
+	}
 	for want, change := range map[string]func(f *FAB){
 		"norm l0":                    func(f *FAB) { f.Ball.Norm = L0 },
 		"eps -1":                     func(f *FAB) { f.Ball.Eps = -1 },
