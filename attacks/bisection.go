@@ -15,9 +15,12 @@ import (
 // random start; restarts and targets of Attack are bisections of their own, the smallest result of which counts. Eps of
 // Attack's ball only says which images count as broken, and is what its step size is relative to.
 type Bisection struct {
-	Attack Method  // PGD or APGD
-	Max    float64 // first eps, in pixel units of [0, 1]; 0 means half of the box's diameter in the norm: .5 in Linf, .5 sqrt(d) in L2, .5 d in L1 for d pixel values
-	Rounds int     // at most; 20 in adversarial-library
+	Attack Method // PGD or APGD
+	// Max is the first eps, in pixel units of [0, 1]; 0 means, for d pixel values, 32/255 in Linf, sqrt(d)/16 in L2 (3.5 for
+	// CIFAR-10) and d/64 in L1 (48). Beyond what breaks every image it does harm: attacks are weak in balls that reach
+	// far, and a failure there sets the search on the wrong track.
+	Max    float64
+	Rounds int // at most; 20 in adversarial-library
 	// Tolerance ends the search of an image once the interval is as short as this share of its upper end; 0 makes all
 	// rounds.
 	Tolerance float64
@@ -92,11 +95,11 @@ func (b Bisection) most(d int) float64 {
 	}
 	switch b.Budget().Norm {
 	case L2:
-		return .5 * math.Sqrt(float64(d))
+		return math.Sqrt(float64(d)) / 16
 	case L1:
-		return .5 * float64(d)
+		return float64(d) / 64
 	}
-	return .5
+	return 32. / 255
 }
 
 func (b Bisection) minimizes() bool { return true }

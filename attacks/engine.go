@@ -91,7 +91,7 @@ const (
 )
 
 // surely is the margin of markSure, relative to the largest absolute logit.
-const surely = 3e-6
+const surely = 1e-6
 
 // engine holds the compiled programs of one model at one batch shape. Programs are few and shared by all attacks: one
 // forward pass, one gradient and one judge for each loss, and cheap updates without the network.

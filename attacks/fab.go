@@ -22,7 +22,7 @@ import (
 //
 // k is the target of the run (Targets), or the class of the smallest |f_k| / |w|_q with the dual norm q, anew in each
 // iteration (Targets = 0: "FAB" as against "FAB-T"), which costs a backward pass for each wrong class. The first run on
-// an image (of each target) starts at the clean image, the other Restarts at a random point in half of Eps from it.
+// an image (of each target) starts at the clean image, those after it at random points at distance Eps/2 from it.
 type FAB struct {
 	Ball     Ball
 	Steps    int // iterations of a run

@@ -146,8 +146,8 @@ func TestTransferByHand(t *testing.T) {
 	}
 }
 
-// threshold is a model of one pixel: class 1 above at (below it, if sign is -1), else class 0.
-func threshold(t *testing.T, at, sign float64) Model {
+// thresholdModel is a model of one pixel: class 1 above at (below it, if sign is -1), else class 0.
+func thresholdModel(t *testing.T, at, sign float64) Model {
 	return Model{
 		Backend: goBackend(t), Classes: 2, Image: [3]int{1, 1, 1},
 		Logits: func(_ []*Node, x *Node) *Node {
@@ -160,9 +160,9 @@ func threshold(t *testing.T, at, sign float64) Model {
 // TestWhatTransferCounts has an image that an attack on the source makes right for the target, and one that a search
 // moved further than eps.
 func TestWhatTransferCounts(t *testing.T) {
-	bright := NamedModel{"bright from .6", threshold(t, .6, 1)}
+	bright := NamedModel{"bright from .6", thresholdModel(t, .6, 1)}
 	bim := []Attack{{Name: "bim", Method: PGD{Ball: Ball{Linf, .2}, Steps: 2, StepSize: .1, Loss: "ce"}}}
-	m, err := Transfer(t.Context(), []NamedModel{bright, {"bright below .55", threshold(t, .55, -1)}}, []uint8{128, 145}, []int32{0, 0}, bim, Options{})
+	m, err := Transfer(t.Context(), []NamedModel{bright, {"bright below .55", thresholdModel(t, .55, -1)}}, []uint8{128, 145}, []int32{0, 0}, bim, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestWhatTransferCounts(t *testing.T) {
 	}
 
 	far := []Attack{{Name: "far", Method: jumps{Ball: Ball{Linf, .05}, Sizes: []float64{.2}}}}
-	m, err = Transfer(t.Context(), []NamedModel{bright, {"bright from .7", threshold(t, .7, 1)}}, []uint8{145}, []int32{0}, far, Options{})
+	m, err = Transfer(t.Context(), []NamedModel{bright, {"bright from .7", thresholdModel(t, .7, 1)}}, []uint8{145}, []int32{0}, far, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
