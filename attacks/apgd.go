@@ -75,8 +75,8 @@ func (a APGD) Validate(classes int) error {
 		return fmt.Errorf("loss dlr: %d classes, want at least 3", classes)
 	case !(a.Rho >= 0 && a.Rho <= 1):
 		return fmt.Errorf("rho %g: want from 0 to 1", a.Rho)
-	case a.EOT < 0:
-		return fmt.Errorf("EOT %d: want at least 1", a.EOT)
+	case a.EOT < 0 || a.EOT > mostEOT:
+		return fmt.Errorf("EOT %d: want from 1 to %d", a.EOT, mostEOT)
 	case a.Shrink && a.Ball.Norm != L1:
 		return fmt.Errorf("shrinking balls for %s: want l1", a.Ball.Norm)
 	case a.Shrink && a.Steps < 4:

@@ -186,8 +186,8 @@ func (p PGD) Validate(classes int) error {
 		return fmt.Errorf("loss kl: its gradient is zero at the clean image, so start none goes nowhere: want start normal or uniform")
 	case !finiteAtLeast(p.Kappa, 0):
 		return fmt.Errorf("kappa %g: want at least 0", p.Kappa)
-	case p.EOT < 0:
-		return fmt.Errorf("EOT %d: want at least 1", p.EOT)
+	case p.EOT < 0 || p.EOT > mostEOT:
+		return fmt.Errorf("EOT %d: want from 1 to %d", p.EOT, mostEOT)
 	}
 	return p.Target.validate(p.Loss, classes)
 }

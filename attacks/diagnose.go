@@ -17,7 +17,7 @@ type DiagnoseOptions struct {
 	Index  []int // as in Options
 	// Random says that the evaluation to come averages over a random model's passes, so that FlagRandom is no news.
 	Random bool
-	// Quick leaves the attacks out. What remains costs about 15 forward and backward passes over the images, all of it about 300.
+	// Quick leaves the attacks out. What remains costs about 15 forward and backward passes over the images, all of it about 350.
 	Quick bool
 }
 
@@ -25,7 +25,7 @@ type DiagnoseOptions struct {
 const diagnosed = 32
 
 // Diagnose looks for what makes attacks fail, or their numbers worthless, before an evaluation: the flags documented with
-// FlagRandom to FlagNoise. Arguments are as for Evaluate; labels may be more than options.Images. A model without
+// FlagRandom to FlagBlackBox. Arguments are as for Evaluate; labels may be more than options.Images. A model without
 // findings gets an empty list.
 func Diagnose(ctx context.Context, model Model, images []uint8, labels []int32, opt DiagnoseOptions) ([]Flag, error) {
 	if err := checkModel(model); err != nil {

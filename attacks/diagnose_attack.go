@@ -2,11 +2,7 @@ package attacks
 
 import (
 	"context"
-	"fmt"
 	"math"
-	"math/rand/v2"
-
-	"github.com/gomlx/gomlx/core/tensors"
 )
 
 // diagnosticEOT is how many passes the attacks of a diagnosis average over a random model.
@@ -42,7 +38,7 @@ func (p *diagnosis) attackChecks() []Attack {
 		pgd("pgd, half eps", "ce", scaled(.5), 20),
 		pgd("pgd, double eps", "ce", scaled(2), 20),
 		{Name: "unbounded", Method: unbounded},
-		{Name: "noise", Method: noise{ball, 40}},
+		{Name: "square", Method: SquareAttack{Ball: ball, Queries: 100}},
 	}
 }
 
@@ -77,7 +73,7 @@ func (p *diagnosis) compareAttacks(report *Report) {
 		return count
 	}
 	rise := func(weak, strong string) float64 { return of[strong].RobustAccuracy - of[weak].RobustAccuracy }
-	few := math.Max(.02, 1/float64(p.n)) + 1e-9 // shares of n images are not exact
+	few := math.Max(.02, 1/float64(p.n)) + inexact
 
 	p.raise(FlagNoBudget, SeverityError, share(onlyBy("no budget")), 0,
 		"an attack with eps 0 changed the verdict on %d of %d images", onlyBy("no budget"), p.n)
@@ -90,80 +86,7 @@ func (p *diagnosis) compareAttacks(report *Report) {
 		"PGD leaves a robust accuracy of %.3g after 5 steps and %.3g after 20: it should fall", of["pgd, few steps"].RobustAccuracy, of["pgd"].RobustAccuracy)
 	p.raise(FlagOneStep, SeverityWarning, share(onlyBy("fgsm", "pgd")), few,
 		"FGSM broke %d of %d images that PGD did not", onlyBy("fgsm", "pgd"), p.n)
-	lucky := onlyBy("noise", "fgsm", "pgd", "pgd, another loss", "pgd, few steps")
-	p.raise(FlagNoise, SeverityWarning, share(lucky), helpful, "random points of the ball broke %d of %d images that no attack by gradients did", lucky, p.n)
-}
-
-// noise is an attack without any information: random points of the ball, as far from the image as it reaches (in Linf
-// its corners), of which it returns the one of the highest loss, misclassified ones first.
-type noise struct {
-	ball   Ball
-	points int
-}
-
-func (a noise) Budget() Ball { return a.ball }
-
-func (a noise) Validate(int) error { return a.ball.Validate() }
-
-func (a noise) runs() int { return 1 }
-
-func (a noise) passes() int { return a.points }
-
-func (a noise) goal() goal { return cleanGoal }
-
-func (a noise) prepare(e *engine) error {
-	_, err := keeping(e, a.goal())
-	return err
-}
-
-func (a noise) attack(ctx context.Context, e *engine, b *batch) error {
-	sources := make([]*rand.Rand, len(b.images))
-	for row := range sources {
-		sources[row] = b.random(row)
-	}
-	best := newKeeper(e, a.goal(), b)
-	for range a.points {
-		x := e.upload(a.draw(b, e.model.pixels(), sources))
-		now, err := e.measure(ctx, a.goal(), b, x, expectation{passes: diagnosticEOT})
-		if err != nil {
-			return err
-		}
-		if err := best.offer(ctx, x, now.losses, now.marks); err != nil {
-			return err
-		}
-		if err := b.collect(now); err != nil {
-			return err
-		}
-		if err := free(x); err != nil {
-			return err
-		}
-		e.ticked(len(b.images))
-	}
-	var err error
-	if b.adv, err = tensors.CopyFlatData[float32](best.images); err != nil {
-		return fmt.Errorf("reading adversarial images: %w", err)
-	}
-	return free(best.images, best.losses, best.marks)
-}
-
-// draw is one point for each row.
-func (a noise) draw(b *batch, pixels int, sources []*rand.Rand) []float32 {
-	x, offset := append([]float32(nil), b.x...), make([]float32, pixels)
-	for row, rng := range sources {
-		switch a.ball.Norm {
-		case Linf:
-			for i := range offset {
-				offset[i] = float32(math.Copysign(a.ball.Eps, rng.Float64()-.5))
-			}
-		case L1:
-			a.ball.uniformL1(offset, rng)
-		default:
-			APGD{Ball: a.ball}.start(offset, rng)
-		}
-		image := x[row*pixels : (row+1)*pixels]
-		for i, v := range offset {
-			image[i] = min(max(image[i]+v, 0), 1)
-		}
-	}
-	return x
+	blind := onlyBy("square", "fgsm", "pgd", "pgd, another loss", "pgd, few steps")
+	p.raise(FlagBlackBox, SeverityWarning, share(blind), helpful,
+		"Square, which sees scores alone, broke %d of %d images in 100 queries that no attack by gradients did", blind, p.n)
 }

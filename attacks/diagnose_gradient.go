@@ -26,7 +26,7 @@ type slope struct {
 func (p *diagnosis) gradients(ctx context.Context) error {
 	scaleFree := goal{loss: "dlr"}
 	if p.classes < 3 {
-		scaleFree = goal{loss: "cw"}
+		scaleFree = goal{loss: lossMargin}
 	}
 	start := p.start()
 	ce, err := p.slope(ctx, cleanGoal, start)

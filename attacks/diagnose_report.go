@@ -8,8 +8,11 @@ import (
 // helpful is the difference of robust accuracies from which on a black-box attack casts doubt on those by gradients.
 const helpful = .002
 
+// inexact is more than the rounding of differences of shares.
+const inexact = 1e-9
+
 // DiagnoseReport looks for signs in the results of attacks, and of the stages of ensembles, that they could have broken
-// more: FlagScores, FlagTransfer, FlagRestarts, FlagNonFinite and FlagZeroGradient. list is what was evaluated.
+// more: FlagScores, FlagRestarts, FlagNonFinite and FlagZeroGradient. list is what was evaluated.
 func DiagnoseReport(r *Report, list []Attack) []Flag {
 	p := &diagnosis{}
 	groups := map[Ball][]*Result{}
@@ -49,43 +52,40 @@ func (r *Report) result(name string) *Result {
 	return nil
 }
 
-// byScores and byTransfer are how the names of attacks begin that take no gradients of the model.
-var (
-	byScores   = []string{"square", "spsa"}
-	byTransfer = []string{"transfer"}
-)
-
-func beginsWith(name string, list []string) bool {
-	for _, start := range list {
-		if strings.HasPrefix(strings.ToLower(name), start) {
-			return true
-		}
-	}
-	return false
+// byScores says of the name of an attack whether it sees scores alone.
+func byScores(name string) bool {
+	return strings.HasPrefix(name, "square") || strings.HasPrefix(name, "spsa")
 }
 
-// compare holds black-box attacks against the others in the same ball.
+// compare holds attacks by scores against the others in the same ball.
 func (p *diagnosis) compare(where string, clean float64, results []*Result) {
 	least, white := clean, 0
 	for _, r := range results {
-		if !beginsWith(r.Name, byScores) && !beginsWith(r.Name, byTransfer) {
+		if !byScores(r.Name) {
 			least, white = math.Min(least, r.RobustAccuracy), white+1
 		}
 	}
-	if white == 0 {
-		return // there is nothing to compare with
-	}
 	for _, r := range results {
-		gain := least - r.RobustAccuracy - 1e-9 // differences of shares are not exact
-		if beginsWith(r.Name, byScores) {
-			p.raise(FlagScores, SeverityWarning, gain, helpful,
+		if byScores(r.Name) && white > 0 {
+			p.raise(FlagScores, SeverityWarning, least-r.RobustAccuracy-inexact, helpful,
 				"%s%s leaves a robust accuracy of %.4g, attacks by gradients %.4g: gradients may be masked", where, r.Name, r.RobustAccuracy, least)
 		}
-		if beginsWith(r.Name, byTransfer) {
-			p.raise(FlagTransfer, SeverityWarning, gain, helpful,
-				"%s%s leaves a robust accuracy of %.4g, attacks on the model itself %.4g: gradients may be masked", where, r.Name, r.RobustAccuracy, least)
+	}
+}
+
+// DiagnoseTransfer raises FlagTransfer for models that images made on another model fool more often than their own.
+func DiagnoseTransfer(m *Matrix) []Flag {
+	p := &diagnosis{}
+	for _, r := range m.Attacks {
+		for s, source := range m.Models {
+			for t, target := range m.Models {
+				own, foreign := r.Accuracy[t][t], r.Accuracy[s][t]
+				p.raise(FlagTransfer, SeverityWarning, own-foreign-inexact, helpful,
+					"%s: images made on %s leave %s an accuracy of %.4g, its own attack %.4g: its gradients may be masked", r.Name, source, target, foreign, own)
+			}
 		}
 	}
+	return p.flags
 }
 
 // single looks at the result of one attack.
@@ -96,7 +96,7 @@ func (p *diagnosis) single(where string, r *Report, result *Result, method Metho
 	p.raise(FlagZeroGradient, SeverityWarning, float64(result.ZeroGrad)/n, 0,
 		"%s%s: %d of %d attacked images had a gradient of exactly zero while classified correctly: it may be masked", where, result.Name, result.ZeroGrad, attacked)
 	if later := laterRuns(result, method); later > 0 {
-		p.raise(FlagRestarts, SeverityWarning, float64(later)/n, math.Max(.01, 1/n)+1e-9,
+		p.raise(FlagRestarts, SeverityWarning, float64(later)/n, math.Max(.01, 1/n)+inexact,
 			"%s%s: restarts broke %d of %d images that the first run had not: more of them may break more", where, result.Name, later, r.N)
 	}
 }

@@ -88,7 +88,6 @@ const (
 	markZeroGrad                   // a gradient of exactly zero although the prediction is right
 	markTarget                     // the prediction is the target; of returned images alone
 	markSure                       // wrong by more than rounding can undo: searches for small perturbations end at a boundary
-	markMost                       // most passes of several over a random model were wrong: see expectation
 )
 
 // surely is the margin of markSure, relative to the largest absolute logit.

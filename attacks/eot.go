@@ -10,7 +10,8 @@ import (
 
 // expectation is how an attack takes gradients of a random model: as the mean over several passes with fresh keys (EOT,
 // expectation over transformation; Athalye et al. 2018, "Synthesizing robust adversarial examples"). Losses are means
-// too, and an image counts as misclassified where more than half of the passes are wrong.
+// too, and an image is wrong, or at its target, where more than half of the passes say so. It is surely wrong (markSure)
+// where at least 3 of 4 of at least 4 passes say so, since a verdict by other keys is then likely to agree.
 //
 // The passes of a fixed model are all the same, so it gets one.
 type expectation struct {
@@ -18,12 +19,14 @@ type expectation struct {
 	last   bool // losses and predictions are those of the last pass, as in AutoAttack's code
 }
 
-// sureOf and sureWrong say when a search may stop at an image of a random model, since the verdict, by other keys, is
-// likely to agree: at least sureOf passes were made, and at least this share of them were wrong.
+// sureOf is the number of passes, and sureShare the share of them, that markSure takes.
 const (
 	sureOf    = 4
-	sureWrong = .75
+	sureShare = .75
 )
+
+// mostEOT is the largest number of passes; sums of marks have no room for many more.
+const mostEOT = 1000
 
 // expect is ascend over the expectation.
 func (e *engine) expect(ctx context.Context, t goal, b *batch, adv *tensors.Tensor, x expectation) (pass, error) {
@@ -61,24 +64,35 @@ type averageKey struct {
 	expectation
 }
 
-// wrongUnit is one wrong pass in the marks of a sum, above the marks themselves.
-const wrongUnit = 256
+// counted are the marks that a sum counts, each in a unit of its own above the marks themselves.
+var counted = []struct{ mark, unit int32 }{{markWrong, 1 << 8}, {markTarget, 1 << 19}}
 
-// accumulator adds a pass to a sum, of which a single pass is one too. The sum counts wrong passes in units of wrongUnit.
+// accumulator adds a pass to a sum, of which a single pass is one too.
 func (e *engine) accumulator(x expectation) (*Exec, error) {
 	key := averageKey{"add", expectation{last: x.last}}
 	return e.prepareUpdate(key, "eot add", func(in []*Node) []*Node {
 		grad, losses, was, nowGrad, nowLosses, is := in[0], in[1], in[2], in[3], in[4], in[5]
-		wrong := func(marks *Node) *Node { return BitwiseAnd(marks, MulScalar(OnesLike(marks), markWrong)) }
-		rest := func(marks *Node) *Node { return Sub(marks, wrong(marks)) }
-		both := Add(rest(was), BitwiseAnd(rest(is), BitwiseNot(was)))
 		grad = Add(finite(grad), finite(nowGrad))
-		if x.last {
-			return []*Node{grad, nowLosses, Add(both, wrong(is))}
+		all := without(was, markSure)
+		for _, c := range counted {
+			all = without(all, c.mark)
 		}
-		return []*Node{grad, Add(losses, nowLosses), Add(both, MulScalar(Add(wrong(was), wrong(is)), wrongUnit))}
+		seen := BitwiseOr(all, only(is, markNaN|markZeroGrad))
+		if x.last {
+			return []*Node{grad, nowLosses, BitwiseOr(seen, without(is, markNaN|markZeroGrad))}
+		}
+		for _, c := range counted {
+			count := Add(only(was, c.mark), only(is, c.mark))
+			seen = Add(seen, MulScalar(count, c.unit/c.mark))
+		}
+		return []*Node{grad, Add(losses, nowLosses), seen}
 	}, e.imageShape(), e.lossShape(), e.labelShape(), e.imageShape(), e.lossShape(), e.labelShape())
 }
+
+// only keeps some bits of marks, and without drops them.
+func only(marks *Node, bits int32) *Node { return BitwiseAnd(marks, MulScalar(OnesLike(marks), bits)) }
+
+func without(marks *Node, bits int32) *Node { return only(marks, ^bits) }
 
 // averager turns a sum into a pass.
 func (e *engine) averager(x expectation) (*Exec, error) {
@@ -87,14 +101,17 @@ func (e *engine) averager(x expectation) (*Exec, error) {
 		if x.last {
 			return []*Node{grad, losses, all}
 		}
-		count := Div(all, MulScalar(OnesLike(all), wrongUnit))
-		bit := func(least float64, mark int32) *Node {
+		bit := func(unit int32, least float64, mark int32) *Node {
+			count := BitwiseAnd(Div(all, MulScalar(OnesLike(all), unit)), MulScalar(OnesLike(all), 1<<11-1))
 			reached := GreaterOrEqual(ConvertDType(count, dtypes.Float32), MulScalar(OnesLike(losses), least))
 			return MulScalar(ConvertDType(reached, dtypes.Int32), mark)
 		}
-		marks := Add(Sub(all, MulScalar(count, wrongUnit)), bit(float64(x.passes/2+1), markWrong))
+		marks := only(all, counted[0].unit-1)
+		for _, c := range counted {
+			marks = Add(marks, bit(c.unit, float64(x.passes/2+1), c.mark))
+		}
 		if x.passes >= sureOf {
-			marks = Add(marks, bit(sureWrong*float64(x.passes), markMost))
+			marks = Add(marks, bit(counted[0].unit, sureShare*float64(x.passes), markSure))
 		}
 		return []*Node{grad, MulScalar(losses, 1/float64(x.passes)), marks}
 	}, e.imageShape(), e.lossShape(), e.labelShape())
@@ -134,13 +151,16 @@ func (e *engine) passOf(ctx context.Context, program *Exec, inputs []any) (pass,
 	return pass{out[0], out[1], out[2]}, nil
 }
 
-// reached is the mark of a pass at which a search may stop: a wrong prediction, and where a verdict takes several passes
-// over a random model, enough of them.
+// reached is the mark of a pass at which a search may stop: a wrong prediction, and of a random model a sure one, which
+// few passes cannot give.
 func (e *engine) reached(x expectation) int32 {
-	if e.model.Random == nil || x.last {
+	switch {
+	case e.model.Random == nil || x.last:
 		return markWrong
+	case x.passes < sureOf:
+		return 0
 	}
-	return markMost
+	return markSure
 }
 
 // measure is the forward half of expect: losses and marks alone.

@@ -131,21 +131,22 @@ const (
 	// al. 2018, section 3; CW.
 	FlagOneStep = "one-step-beats-iterated"
 
-	// FlagNoise: random points of the ball broke images that no attack by gradients did. Test: 40 random points at distance
-	// eps (Linf: of its corners) against FGSM and PGD on two losses; the value is the share of such images. Threshold .002.
-	// Source: Athalye et al. 2018, section 3; threshold as FlagScores.
-	FlagNoise = "noise-beats-gradients"
+	// FlagBlackBox: a short random search by scores broke images that no attack by gradients did. Test: Square with 100
+	// queries against FGSM and PGD on two losses; the value is the share of such images. Threshold .002. What to do: look
+	// for masked gradients; run Square with its full budget. Source: Athalye et al. 2018, section 3; threshold as FlagScores.
+	FlagBlackBox = "black-box-beats-gradients"
 )
 
-// Flags of DiagnoseReport.
+// Flags of DiagnoseReport and DiagnoseTransfer.
 const (
 	// FlagScores: a black-box attack by scores (Square, SPSA) broke images that all attacks by gradients left. The value is
 	// the difference between the smallest robust accuracy of the others, the clean one included, and its own. Threshold
 	// .002. What to do: look for masked gradients; adapt the attack. Source: AA.
 	FlagScores = "square-helps"
 
-	// FlagTransfer: images made on another model broke this one where its own gradients did not. Value and threshold as
-	// FlagScores. Source: Athalye et al. 2018, section 3; IoAF.
+	// FlagTransfer: images made on another model break this one more often than the attack on itself. The value is the
+	// difference of the robust accuracies. Threshold .002. What to do: look for masked gradients; attack the other model's
+	// way. Source: Athalye et al. 2018, section 3; IoAF; threshold as FlagScores.
 	FlagTransfer = "transfer-beats-white-box"
 
 	// FlagRestarts: restarts broke many images that the first run had not, so that more would break more. The value is the

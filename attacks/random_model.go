@@ -68,7 +68,7 @@ func (v *evaluation) source(attack, purpose string, image, run int) *rand.Rand {
 }
 
 // verdict is what a model predicts for a batch, on the host: means over the passes, and marks of all of them, where
-// markWrong is the verdict.
+// markWrong and markTarget are the verdict.
 type verdict struct {
 	scores []float32 // logits [rows, Classes]
 	losses []float32
@@ -85,10 +85,10 @@ func (v *evaluation) decide(ctx context.Context, t goal, b *batch, attack string
 	return v.vote(ctx, t, b, v.model.forwards(), forward)
 }
 
-// vote makes several forward passes with the keys that come next. An image is misclassified where more than half are
-// wrong.
+// vote makes several forward passes with the keys that come next. An image is wrong, or at its target, where more than
+// half of them say so.
 func (e *engine) vote(ctx context.Context, t goal, b *batch, passes int, forward func() (*tensors.Tensor, error)) (all verdict, err error) {
-	wrong := make([]int, e.size)
+	wrong, target := make([]int, e.size), make([]int, e.size)
 	for k := range passes {
 		now, err := e.look(ctx, t, b, forward)
 		if err != nil {
@@ -102,15 +102,17 @@ func (e *engine) vote(ctx context.Context, t goal, b *batch, passes int, forward
 		}
 		for row, marks := range now.marks {
 			all.losses[row] += now.losses[row] / float32(passes)
-			all.marks[row] |= marks &^ markWrong
-			if marks&markWrong != 0 {
-				wrong[row]++
-			}
+			all.marks[row] |= marks &^ (markWrong | markTarget)
+			wrong[row] += int(marks & markWrong / markWrong)
+			target[row] += int(marks & markTarget / markTarget)
 		}
 	}
-	for row, n := range wrong {
-		if 2*n > passes {
+	for row := range e.size {
+		if 2*wrong[row] > passes {
 			all.marks[row] |= markWrong
+		}
+		if 2*target[row] > passes {
+			all.marks[row] |= markTarget
 		}
 	}
 	return all, nil

@@ -143,7 +143,7 @@ func TestFixedModelsPayNothing(t *testing.T) {
 	}
 }
 
-// TestExpectation compares gradients, losses and marks with those of the single passes.
+// TestExpectation compares gradients, losses and marks with those of the single passes, without and with a target.
 func TestExpectation(t *testing.T) {
 	fixed, images, labels := perceptron(goBackend(t), 8)
 	e, err := newEngine(noisy(fixed, .2), 8)
@@ -151,13 +151,13 @@ func TestExpectation(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.finalize()
-	loss := goal{loss: "ce"}
-	if err := e.prepareGradient(loss); err != nil {
-		t.Fatal(err)
-	}
 	v := &evaluation{engine: e, images: images, labels: labels, natural: make([]float32, 8*fixed.Classes)}
 	b := v.batch(v.all())
-	sources := func(row int) *rand.Rand { return stream(1, "test", row, 0) }
+	about := make([]float32, 8*fixed.Classes)
+	for i := range 8 {
+		about[i*fixed.Classes+(int(labels[i])+fixed.Classes-1)%fixed.Classes] = 1 // what images 0 and 6 are predicted as
+	}
+	b.target = tensors.FromFlatDataAndDimensions(about, 8, fixed.Classes)
 	host := func(x *tensors.Tensor) []float64 {
 		flat, err := tensors.CopyFlatData[float32](x)
 		if err != nil {
@@ -165,37 +165,47 @@ func TestExpectation(t *testing.T) {
 		}
 		return widen(flat)
 	}
-	for _, passes := range []int{4, 7} {
-		grad, losses := make([]float64, 96), make([]float64, 8)
-		wrong, last, lastWrong := make([]int, 8), make([]float64, 8), make([]bool, 8)
-		e.reseed(8, sources)
-		for range passes {
-			now, err := e.ascend(t.Context(), loss, b, b.clean)
+	for _, tc := range []struct {
+		goal   goal
+		passes int
+	}{{goal{loss: "ce"}, 4}, {goalAt("ce", 0, Likeliest), 7}} {
+		if err := e.prepareGradient(tc.goal); err != nil {
+			t.Fatal(err)
+		}
+		start := func() {
+			e.forwards, e.backwards = 0, 0
+			e.reseed(8, func(row int) *rand.Rand { return stream(1, "test", row, 0) })
+		}
+		share := 1 / float64(tc.passes)
+		grad, losses, last := make([]float64, 96), make([]float64, 8), make([]float64, 8)
+		counts, lastMarks := map[int32][]int{markWrong: make([]int, 8), markTarget: make([]int, 8)}, make([]int32, 8)
+		start()
+		for range tc.passes {
+			now, err := e.ascend(t.Context(), tc.goal, b, b.clean)
 			if err != nil {
 				t.Fatal(err)
 			}
-			last = host(now.losses)
+			last, lastMarks = host(now.losses), now.marks.Value().([]int32)
 			for i, g := range host(now.grad) {
-				grad[i] += g / float64(passes)
+				grad[i] += g * share
 			}
-			for i, m := range now.marks.Value().([]int32) {
-				losses[i] += last[i] / float64(passes)
-				if lastWrong[i] = m&markWrong != 0; lastWrong[i] {
-					wrong[i]++
+			for i, m := range lastMarks {
+				losses[i] += last[i] * share
+				for mark, of := range counts {
+					of[i] += int(m & mark / mark)
 				}
 			}
 		}
-		if spread := slices.Max(wrong) - slices.Min(wrong); spread < 3 {
-			t.Fatalf("wrong passes %v: the test needs different ones", wrong)
+		if spread := slices.Max(counts[markWrong]) - slices.Min(counts[markWrong]); spread < 3 || tc.goal.aimed() && slices.Max(counts[markTarget]) <= tc.passes/2 {
+			t.Fatalf("marks %v: the test needs different ones", counts)
 		}
-		for _, x := range []expectation{{passes: passes}, {passes, true}} {
-			e.reseed(8, sources)
-			e.forwards, e.backwards = 0, 0
-			got, err := e.expect(t.Context(), loss, b, b.clean, x)
+		for _, x := range []expectation{{passes: tc.passes}, {tc.passes, true}} {
+			start()
+			got, err := e.expect(t.Context(), tc.goal, b, b.clean, x)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if e.forwards != int64(8*passes) || e.backwards != int64(8*passes) {
+			if e.forwards != int64(8*tc.passes) || e.backwards != int64(8*tc.passes) {
 				t.Errorf("%+v: %d forwards and %d backwards for 8 images", x, e.forwards, e.backwards)
 			}
 			for i, g := range host(got.grad) {
@@ -204,15 +214,23 @@ func TestExpectation(t *testing.T) {
 				}
 			}
 			for i, m := range got.marks.Value().([]int32) {
-				isWrong, isSure, want := 2*wrong[i] > passes, 4*wrong[i] >= 3*passes, losses[i]
+				want, loss := int32(0), losses[i]
+				for mark, of := range counts {
+					if 2*of[i] > tc.passes {
+						want |= mark
+					}
+				}
+				if 4*counts[markWrong][i] >= 3*tc.passes {
+					want |= markSure
+				}
 				if x.last {
-					isWrong, isSure, want = lastWrong[i], false, last[i]
+					want, loss = lastMarks[i], last[i]
 				}
-				if m&markWrong != 0 != isWrong || m&markMost != 0 != isSure || m&^(markWrong|markMost|markSure) != 0 {
-					t.Errorf("%+v: marks %b of image %d with %d wrong passes", x, m, i, wrong[i])
+				if m != want {
+					t.Errorf("%+v: marks %b of image %d, want %b", x, m, i, want)
 				}
-				if now := host(got.losses)[i]; !near(now, want, 1e-5) {
-					t.Errorf("%+v: loss %g, want %g", x, now, want)
+				if now := host(got.losses)[i]; !near(now, loss, 1e-5) {
+					t.Errorf("%+v: loss %g, want %g", x, now, loss)
 				}
 			}
 		}

@@ -12,7 +12,7 @@ import (
 
 // TestHealthyNetworksRaiseNoFlag: network O, one trained on clean images and one trained with TRADES.
 func TestHealthyNetworksRaiseNoFlag(t *testing.T) {
-	const n = 16
+	const n = 8
 	networks := map[string]*nn.State{"O": networkO(t)}
 	for _, name := range zoo.Names() {
 		s, err := zoo.Load(name)
