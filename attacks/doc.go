@@ -30,5 +30,16 @@
 // A robust accuracy is an upper bound: what these attacks failed to break, a stronger one may. Compare numbers only for
 // equal budgets, and read the warnings: zero gradients and NaN values are how a model hides from attacks.
 //
+// # Random models
+//
+// A model that draws random numbers when it predicts has Model.Random in place of Logits, and makes them of the keys it
+// gets (KeyedUniform, KeyedNormal, SplitKeys), so that verdicts can be repeated. Attacks average their gradients over EOT
+// passes (preset autoattack-rand), and the majority of Model.Forwards passes decides a verdict.
+//
+// # Diagnosis
+//
+// Diagnose looks for what makes attacks fail before an evaluation, DiagnoseReport and DiagnoseTransfer for signs of it
+// after one. What they find is a list of Flag; its names document test, threshold, remedy and source of each.
+//
 // Graph functions panic on misuse, as gomlx does; everything else returns errors.
 package attacks
