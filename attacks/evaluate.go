@@ -208,6 +208,7 @@ func (v *evaluation) report(list []Attack) *Report {
 	r.RobustAccuracy = r.RobustFlags.Accuracy()
 	v.describeBudgets(r, list)
 	r.Warnings = append([]string{}, v.warnings...)
+	r.Raise(DiagnoseReport(r, list)...)
 	return r
 }
 

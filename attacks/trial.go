@@ -166,14 +166,6 @@ func (t *trial) finish() {
 		}
 		return // the stages have said what else there is to say
 	}
-	attacked := t.clean.count()
-	if r.NaN > 0 {
-		t.warn("%s: %d of %d attacked images gave a NaN logit or a NaN or infinite loss or gradient", r.Name, r.NaN, attacked)
-	}
-	if r.ZeroGrad > 0 {
-		t.warn("%s: %d of %d attacked images had a gradient of exactly zero while classified correctly: it may be masked",
-			r.Name, r.ZeroGrad, attacked)
-	}
 	if t.strays > 0 {
 		t.warn("%s: %d returned images lay outside the ball or the pixel box and were not counted", r.Name, t.strays)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -24,6 +25,7 @@ type evalFlags struct {
 	batch, rows int
 	json, card  string
 	state, save string
+	diagnose    string
 	backend     string
 }
 
@@ -62,6 +64,7 @@ images. With --state, an evaluation that was stopped goes on where it was.
 	fs.StringVar(&f.json, "json", "", "file for the report with one verdict per image")
 	fs.StringVar(&f.card, "card", "", "file for a model card in the fields of RobustBench: JSON, or Markdown where it ends in .md")
 	fs.StringVar(&f.state, "state", "", "file that keeps what is found and that a repeated command goes on from")
+	fs.StringVar(&f.diagnose, "diagnose", "quick", "look for masked gradients first: quick (a few passes over 32 images), full (with attacks), off")
 	fs.StringVar(&f.save, "save", "", "adversarial images: an .npz file, or a folder for PNG pictures")
 	fs.StringVar(&f.backend, "backend", "", backendHelp)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runEval(cmd, f) }
@@ -95,7 +98,7 @@ func runEval(cmd *cobra.Command, f evalFlags) error {
 		return err
 	}
 	show := newProgress(os.Stderr)
-	report, err := evaluate(cmd.Context(), device, net.State, part, a, list, attacks.Options{
+	report, err := evaluate(cmd.Context(), device, net.State, part, a, list, f.diagnose, attacks.Options{
 		Batch: f.rows, Live: f.batch, Seed: f.seed, State: f.state, KeepAdv: f.save != "", Progress: show.attack,
 	})
 	show.end()
@@ -134,6 +137,9 @@ func (f evalFlags) checkOutputs() error {
 	if f.rows < 1 {
 		return usage("--rows %d: want at least 1", f.rows)
 	}
+	if !slices.Contains([]string{"quick", "full", "off"}, f.diagnose) {
+		return usage("--diagnose %q: accepted are quick, full, off", f.diagnose)
+	}
 	for flag, path := range map[string]string{"json": f.json, "card": f.card, "state": f.state} {
 		if err := checkOutput(flag, path); err != nil {
 			return err
@@ -144,10 +150,27 @@ func (f evalFlags) checkOutputs() error {
 
 // evaluate attacks the network on part, whose first record has the number first in its split. Random numbers go by
 // record, so that a part gets the verdicts it has within the whole.
-func evaluate(ctx context.Context, device compute.Backend, net *nn.State, part *data.Set, first int, list []attacks.Attack, opt attacks.Options) (*attacks.Report, error) {
+func evaluate(ctx context.Context, device compute.Backend, net *nn.State, part *data.Set, first int, list []attacks.Attack, diagnose string, opt attacks.Options) (*attacks.Report, error) {
 	opt.Index = make([]int, part.Len())
 	for i := range opt.Index {
 		opt.Index[i] = first + i
 	}
-	return attacks.Evaluate(ctx, cureml.HostModel(device, net), part.Images, part.Labels, list, opt)
+	ev, err := attacks.NewEvaluator(cureml.HostModel(device, net), min(opt.Batch, part.Len()))
+	if err != nil {
+		return nil, err
+	}
+	defer ev.Close()
+	var flags []attacks.Flag
+	if attacked := slices.ContainsFunc(list, func(a attacks.Attack) bool { return a.Method != nil }); attacked && diagnose != "off" {
+		flags, err = ev.Diagnose(ctx, part.Images, part.Labels, attacks.DiagnoseOptions{Seed: opt.Seed, Index: opt.Index, Quick: diagnose == "quick"})
+		if err != nil {
+			return nil, err
+		}
+	}
+	report, err := ev.Evaluate(ctx, nil, part.Images, part.Labels, list, opt)
+	if err != nil {
+		return nil, err
+	}
+	report.Raise(flags...)
+	return report, nil
 }

@@ -62,6 +62,8 @@ func TestUsage(t *testing.T) {
 		{eval + "--json no/out.json", "there is no folder no"},
 		{eval + "--json run", "run is a folder"},
 		{eval + "--rows 0", "--rows 0: want at least 1"},
+		{eval + "--diagnose yes", `--diagnose "yes": accepted are quick, full, off`},
+		{eval + "--target cat", `target "cat": want one of none, likeliest`},
 		{eval + "--card no/card.json", "there is no folder no"},
 		{eval + "--state run", "run is a folder"},
 		{eval + "--save no/adv.npz", "there is no folder no"},
