@@ -8,9 +8,6 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// scoreGoal is what the searches that see scores alone report: minus the margin of images that stay robust, 0 of others.
-var scoreGoal = goal{loss: "cw"}
-
 // prepareQuery compiles a program with the network, unless one of that key exists, and returns it.
 func (e *engine) prepareQuery(key any, name string, fn func(in []*Node) []*Node, inputs ...shapes.Shape) (*Exec, error) {
 	if exec := e.update[key]; exec != nil {

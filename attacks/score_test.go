@@ -1,6 +1,7 @@
 package attacks
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -57,10 +58,15 @@ func TestScoreSearchesSpendAndStop(t *testing.T) {
 		{Name: "square", Method: SquareAttack{Ball: Ball{Linf, 1e-6}, Queries: 9, Restarts: 3}},
 		{Name: "spsa", Method: SPSA{Ball: Ball{Linf, 1e-6}, Steps: 2, Pairs: 3, Probe: .01, StepSize: .01, Restarts: 3}},
 	} {
-		r := evaluate(t, l.model(backend, [3]int{2, 2, 3}), images, labels, []Attack{a}, Options{Batch: 4}).Attacks[0]
+		r := evaluate(t, l.model(backend, [3]int{2, 2, 3}), images, labels, []Attack{a}, Options{Batch: 4, KeepAdv: true}).Attacks[0]
 		passes := map[string]int64{"square": 10, "spsa": 15}[a.Name]
 		if least := 5 * 3 * (passes + 1); r.RobustFlags.count() != 5 || r.Forwards < least || r.Forwards > least+5*3 {
 			t.Errorf("%s: %d robust after %d forwards, want 5 after %d or as many verifications more", a.Name, r.RobustFlags.count(), r.Forwards, least)
+		}
+		for i, loss := range r.Losses { // margins of the linear model are 2 |f|
+			if want := -2 * math.Abs(l.value(r.Adv[i*12:(i+1)*12])); math.Abs(float64(loss)-want) > 1e-4 {
+				t.Errorf("%s: loss of image %d is %g, want minus its margin, %g", a.Name, i, loss, want)
+			}
 		}
 	}
 	model, images, labels := perceptron(backend, 24)

@@ -71,7 +71,7 @@ func (s SPSA) period() int { return 1 + 2*s.Pairs }
 
 func (s SPSA) passes() int { return s.Steps*s.period() + 1 }
 
-func (s SPSA) goal() goal { return scoreGoal }
+func (s SPSA) goal() goal { return goal{loss: lossMargin} }
 
 func (s SPSA) target(int, []float32) int { return -1 }
 

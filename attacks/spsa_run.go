@@ -146,14 +146,14 @@ func (s *spsaState) move(settings SPSA, clean, plan *Node) {
 // spsaWalk is SPSA under way.
 type spsaWalk struct {
 	*lanes
-	spsa    SPSA
-	sources []*rand.Rand      // of the jobs
-	bits    []uint32          // signs of the probes, [B, words]
-	state   []*tensors.Tensor // in the order of spsaState.fields
+	spsa  SPSA
+	draws []*rand.Rand      // of the jobs
+	bits  []uint32          // signs of the probes, [B, words]
+	state []*tensors.Tensor // in the order of spsaState.fields
 }
 
 func (s SPSA) walk(l *lanes) walker {
-	return &spsaWalk{lanes: l, spsa: s, sources: make([]*rand.Rand, l.size), bits: make([]uint32, l.size*l.model.signWords())}
+	return &spsaWalk{lanes: l, spsa: s, draws: make([]*rand.Rand, l.size), bits: make([]uint32, l.size*l.model.signWords())}
 }
 
 // load puts the random starts of fresh jobs into their rows.
@@ -169,8 +169,8 @@ func (w *spsaWalk) load(ctx context.Context, rows []int) (err error) {
 	}
 	start := PGD{Ball: w.spsa.Ball, Start: Uniform}
 	w.state[0], err = w.seat(ctx, w.spsa.Ball, w.state[0], rows, func(row int, dst []float32) {
-		w.sources[row] = w.random(w.jobs[row])
-		start.Noise(dst, w.sources[row])
+		w.draws[row] = w.random(w.jobs[row])
+		start.Noise(dst, w.draws[row])
 	})
 	return err
 }
@@ -218,7 +218,7 @@ func (w *spsaWalk) plan() (plan, bits *tensors.Tensor) {
 		case phase%2 == 1:
 			p[spsaSide] = 1
 			for i := range words {
-				w.bits[row*words+i] = w.sources[row].Uint32()
+				w.bits[row*words+i] = w.draws[row].Uint32()
 			}
 		default:
 			p[spsaSide] = -1

@@ -65,7 +65,7 @@ func (s SquareAttack) runs() int { return max(s.Restarts, 1) }
 
 func (s SquareAttack) passes() int { return 1 + s.Queries }
 
-func (s SquareAttack) goal() goal { return scoreGoal }
+func (s SquareAttack) goal() goal { return goal{loss: lossMargin} }
 
 func (s SquareAttack) target(int, []float32) int { return -1 }
 

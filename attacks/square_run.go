@@ -139,13 +139,13 @@ func (b Ball) shifted(best, clean *Node, plan squarePlan) *Node {
 type squareWalk struct {
 	*lanes
 	square   SquareAttack
-	sources  []*rand.Rand      // of the jobs
+	draws    []*rand.Rand      // of the jobs
 	patterns map[int]lobes     // by side
 	state    []*tensors.Tensor // images tried, best images and their margins
 }
 
 func (s SquareAttack) walk(l *lanes) walker {
-	return &squareWalk{lanes: l, square: s, sources: make([]*rand.Rand, l.size), patterns: map[int]lobes{}}
+	return &squareWalk{lanes: l, square: s, draws: make([]*rand.Rand, l.size), patterns: map[int]lobes{}}
 }
 
 // load puts the random starts of fresh jobs into their rows.
@@ -155,11 +155,11 @@ func (w *squareWalk) load(ctx context.Context, rows []int) (err error) {
 		w.state = []*tensors.Tensor{w.upload(empty), w.upload(empty), tensors.FromValue(make([]float32, w.size))}
 	}
 	w.state[0], err = w.seat(ctx, w.square.Ball, w.state[0], rows, func(row int, dst []float32) {
-		w.sources[row] = w.random(w.jobs[row])
+		w.draws[row] = w.random(w.jobs[row])
 		if w.square.Ball.Norm == Linf {
-			w.square.stripes(dst, w.model.Image, w.sources[row])
+			w.square.stripes(dst, w.model.Image, w.draws[row])
 		} else {
-			w.square.grid(dst, w.model.Image, w.sources[row])
+			w.square.grid(dst, w.model.Image, w.draws[row])
 		}
 	})
 	return err
@@ -194,7 +194,7 @@ func (w *squareWalk) plan() *tensors.Tensor {
 	plan := make([]float32, w.size*columns)
 	for row, busy := range w.busy {
 		if busy {
-			w.draw(plan[row*columns:(row+1)*columns], w.steps[row], w.sources[row])
+			w.draw(plan[row*columns:(row+1)*columns], w.steps[row], w.draws[row])
 		}
 	}
 	return tensors.FromFlatDataAndDimensions(plan, w.size, columns)
