@@ -21,6 +21,36 @@ type DiagnoseOptions struct {
 	Quick bool
 }
 
+// DiagnoseOptionsFor is the diagnosis that goes before an evaluation: in the ball of the first attack, with the seed and
+// the numbers of the images. A random model is no news where all attacks average over its passes.
+func DiagnoseOptionsFor(list []Attack, opt Options) DiagnoseOptions {
+	list = slices.DeleteFunc(slices.Clone(list), func(a Attack) bool { return a.Method == nil })
+	o := DiagnoseOptions{Seed: opt.Seed, Index: opt.Index}
+	if len(list) > 0 {
+		o.Ball, o.Random = list[0].Method.Budget(), averages(list)
+	}
+	return o
+}
+
+// averages says whether all attacks average gradients over passes.
+func averages(list []Attack) bool {
+	for _, a := range list {
+		var several bool
+		switch m := a.Method.(type) {
+		case PGD:
+			several = m.EOT > 1
+		case APGD:
+			several = m.EOT > 1
+		case Ensemble:
+			several = averages(m.Stages)
+		}
+		if !several {
+			return false
+		}
+	}
+	return true
+}
+
 // diagnosed is how many images are looked at where DiagnoseOptions has no number.
 const diagnosed = 32
 

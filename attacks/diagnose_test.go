@@ -3,6 +3,7 @@ package attacks
 import (
 	"encoding/json"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -303,5 +304,24 @@ func TestDiagnoseTransfer(t *testing.T) {
 	}
 	if flags := DiagnoseTransfer(matrix(.9, .298)); len(flags) != 0 {
 		t.Errorf("flags %v at the threshold", flags)
+	}
+}
+
+func TestDiagnoseOptionsFor(t *testing.T) {
+	ball, rand := Ball{L2, .3}, Attack{Name: "rand", Method: randVersion(Ball{L2, .3})}
+	pgd := Attack{Name: "pgd", Method: PGD{Ball: ball, Steps: 1, Loss: "ce", EOT: 3}}
+	single := Attack{Name: "fgsm", Method: PGD{Ball: Ball{L2, .5}, Steps: 1, Loss: "ce"}}
+	for name, tc := range map[string]struct {
+		list []Attack
+		want DiagnoseOptions
+	}{
+		"averaging":     {[]Attack{{Name: "natural"}, rand, pgd}, DiagnoseOptions{Ball: ball, Random: true, Seed: 3}},
+		"one that does": {[]Attack{pgd, single}, DiagnoseOptions{Ball: ball, Seed: 3}},
+		"other attacks": {[]Attack{{Name: "square", Method: SquareAttack{Ball: ball}}}, DiagnoseOptions{Ball: ball, Seed: 3}},
+		"none":          {[]Attack{{Name: "natural"}}, DiagnoseOptions{Seed: 3}},
+	} {
+		if got := DiagnoseOptionsFor(tc.list, Options{Seed: 3}); !reflect.DeepEqual(got, tc.want) {
+			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
+		}
 	}
 }

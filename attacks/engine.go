@@ -25,8 +25,8 @@ type Model struct {
 	Image   [3]int // height, width, channels
 
 	// Random takes the place of Logits for a model that draws random numbers when it predicts. They must come from keys,
-	// uint32 [B, 2], of which each row has its own for each pass (KeyedUniform, KeyedNormal): then verdicts depend neither
-	// on the order of images nor on the batch size.
+	// uint32 [B, 2], of which each row has its own for each pass (KeyedUniform, KeyedNormal): then the verdicts of PGD and
+	// APGD depend neither on the order of images nor on the batch size.
 	Random func(weights []*Node, x, keys *Node) *Node
 	// Forwards is how many passes decide what a random model predicts: an image is misclassified where more than half of
 	// them are wrong (NaN logits are), and its logits and losses are their means. 0 means 10. The reference code of
