@@ -27,15 +27,12 @@ type Report struct {
 	RobustFlags    Flags    `json:"robust_flags"`
 	Warnings       []string `json:"warnings"`
 	// Findings are the flags that DiagnoseReport raised, and those that a caller had from Diagnose and gave to Raise.
-	Findings []Flag `json:"flags"`
+	Findings []Flag `json:"flags,omitempty"`
 }
 
 // Raise adds flags to the report, as such and as warnings.
 func (r *Report) Raise(flags ...Flag) {
 	r.Findings = append(r.Findings, flags...)
-	if r.Findings == nil {
-		r.Findings = []Flag{} // not null in JSON
-	}
 	for _, f := range flags {
 		r.Warnings = append(r.Warnings, f.String())
 	}

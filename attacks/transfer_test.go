@@ -202,7 +202,7 @@ func TestTransferBeatsAMaskedModel(t *testing.T) {
 		if strings.Contains(text, "made on open leave masked") {
 			beaten++
 		}
-		if strings.HasPrefix(text, "masked: bim") && strings.Contains(text, "exactly zero") {
+		if strings.HasPrefix(text, "masked: warning: "+FlagZeroGradient) && strings.Contains(text, "exactly zero") {
 			zero++
 		}
 		if strings.Contains(text, "leave open") {
