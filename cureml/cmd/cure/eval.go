@@ -162,8 +162,9 @@ func evaluate(ctx context.Context, device compute.Backend, net *nn.State, part *
 	defer ev.Close()
 	var flags []attacks.Flag
 	if attacked := slices.ContainsFunc(list, func(a attacks.Attack) bool { return a.Method != nil }); attacked && diagnose != "off" {
-		flags, err = ev.Diagnose(ctx, part.Images, part.Labels, attacks.DiagnoseOptions{Seed: opt.Seed, Index: opt.Index, Quick: diagnose == "quick"})
-		if err != nil {
+		how := attacks.DiagnoseOptionsFor(list, opt)
+		how.Quick = diagnose == "quick"
+		if flags, err = ev.Diagnose(ctx, part.Images, part.Labels, how); err != nil {
 			return nil, err
 		}
 	}
