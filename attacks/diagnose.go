@@ -26,8 +26,12 @@ type DiagnoseOptions struct {
 func DiagnoseOptionsFor(list []Attack, opt Options) DiagnoseOptions {
 	list = slices.DeleteFunc(slices.Clone(list), func(a Attack) bool { return a.Method == nil })
 	o := DiagnoseOptions{Seed: opt.Seed, Index: opt.Index}
-	if len(list) > 0 {
-		o.Ball, o.Random = list[0].Method.Budget(), averages(list)
+	o.Random = len(list) > 0 && averages(list)
+	for _, a := range list {
+		if ball := a.Method.Budget(); ball.Validate() == nil { // not L0, which the checks' attacks do not take
+			o.Ball = ball
+			break
+		}
 	}
 	return o
 }
