@@ -14,9 +14,19 @@ import (
 
 // tiny makes the examples of a command small: flags that come last win.
 var tiny = map[string]string{
-	"train": " --data images.bin --batch 8",
-	"eval":  " --data images.bin --records 0:4",
-	"bench": " --width 2 --batch 2 --steps 1",
+	"train":            " --data images.bin --batch 8",
+	"eval":             " --data images.bin --records 0:4",
+	"attack":           " --data images.bin --records 0:2 --steps 1",
+	"bench":            " --width 2 --batch 2 --steps 1",
+	"bench autoattack": " --data images.bin --records 0:2 --weights w.safetensors --width 2 --eps 1",
+}
+
+// tinyFlags are those of a command, or of its subcommand.
+func tinyFlags(args []string) string {
+	if flags, ok := tiny[strings.Join(args[:min(2, len(args))], " ")]; ok {
+		return flags
+	}
+	return tiny[args[0]]
 }
 
 // TestExamples executes the examples in the help of every command, those of one command in one folder. They run at a
@@ -46,7 +56,7 @@ func TestExamples(t *testing.T) {
 				}
 				args := words[1:]
 				if !proof && (args[0] != "train" || strings.Contains(line, "--method")) {
-					args = append(args, strings.Fields(tiny[args[0]])...)
+					args = append(args, strings.Fields(tinyFlags(args))...)
 				}
 				execute := command(dir, args...)
 				if proof {
