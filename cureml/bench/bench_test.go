@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 }
 
 // fakeWorker takes as many milliseconds a step as the job has images in a batch, says so without waiting, and needs 100
-// times that for the first step.
+// times that for the first step, twice for the third and half for the last.
 func fakeWorker(replies io.Writer) {
 	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(replies)
 	var job Job
@@ -63,9 +63,7 @@ func fakeWorker(replies io.Writer) {
 		}
 		fmt.Fprintf(turns, "%s %d\n", job.Name, step)
 		seconds := float64(job.Batch) / 1000
-		if step == 0 {
-			seconds *= 100
-		}
+		seconds *= []float64{100, 1, 2, 1, .5}[step]
 		if out.Encode(reply{Seconds: seconds, Peak: int64(step)}) != nil {
 			os.Exit(1)
 		}
@@ -151,7 +149,7 @@ func TestTurns(t *testing.T) {
 	for i, row := range r.Rows {
 		seconds := float64(jobs[i].Batch) / 1000
 		want := Row{Name: jobs[i].Name, Arch: "resnet18", Width: 2, Batch: jobs[i].Batch, SecondsMedian: seconds,
-			ImagesPerS: float64(jobs[i].Batch) / seconds, CompileSeconds: 100 * seconds, PeakBytes: 4}
+			SecondsBest: seconds / 2, ImagesPerS: float64(jobs[i].Batch) / seconds, CompileSeconds: 100 * seconds, PeakBytes: 4}
 		if row != want {
 			t.Errorf("row %+v, want %+v", row, want)
 		}

@@ -27,6 +27,7 @@ type Row struct {
 	Width          int     `json:"width"`
 	Batch          int     `json:"batch"`
 	SecondsMedian  float64 `json:"seconds_median"`  // of one step
+	SecondsBest    float64 `json:"seconds_best"`    // the fastest step, which is what some other programs report
 	ImagesPerS     float64 `json:"images_per_s"`    // Batch / SecondsMedian
 	CompileSeconds float64 `json:"compile_seconds"` // of the first step
 	PeakBytes      int64   `json:"peak_bytes"`      // of the worker's resident memory; 0 where it is not known, as on GPUs
@@ -104,10 +105,10 @@ func (r *Result) group(ctx context.Context, jobs []Job, opt Options) error {
 		}
 	}
 	for i := range rows {
-		rows[i].SecondsMedian = median(seconds[i])
+		rows[i].SecondsMedian, rows[i].SecondsBest = median(seconds[i]), slices.Min(seconds[i])
 		rows[i].ImagesPerS = float64(rows[i].Batch) / rows[i].SecondsMedian
 		fmt.Fprintf(opt.Log, "%s: median %.4f s of %d steps, %.4f to %.4f\n", jobs[i], rows[i].SecondsMedian, len(seconds[i]),
-			slices.Min(seconds[i]), slices.Max(seconds[i]))
+			rows[i].SecondsBest, slices.Max(seconds[i]))
 	}
 	r.Rows = append(r.Rows, rows...)
 	return nil
