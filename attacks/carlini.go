@@ -13,13 +13,18 @@ import (
 //
 // for a c that each image searches for: Outer times, from C on, by tens until one attempt has succeeded, then by bisection
 // between the largest c that failed and the smallest that succeeded. An attempt starts at x0 (w = atanh((1-1e-6)(2 x0-1)):
-// black and white pixels could not move otherwise) and takes Inner steps; it ends early where the loss is not below 0.9999
-// of what it was a tenth of Inner before. With 10 attempts or more, the last one repeats the smallest c that succeeded.
-// The smallest adversarial image of all passes counts.
+// black and white pixels could not move otherwise) and takes Inner steps; it ends early where, after some tenth of Inner,
+// the loss is not below 0.9999 of what it was after the tenth before. With 10 attempts or more, the last one repeats the
+// smallest c that succeeded. The smallest adversarial image of all passes counts.
 //
 // The authors take 9 attempts of up to 10,000 steps; most of them end early. Their code gives up an attempt by the loss
-// summed over the batch, and later ports by the slowest image: here each image has its own attempts, ends and c, so that
-// the result does not depend on the batch, and one that gives up starts its next attempt at once.
+// summed over the batch, which it first compares with that at x0, and later ports by the slowest image: here each image
+// has its own attempts, ends and c, so that the result does not depend on the batch, and one that gives up starts its next
+// attempt at once.
+//
+// As in their code, an attempt has succeeded if any of its images is adversarial, even one of Adam's first, long steps.
+// Where a boundary is nearer than these (LR sqrt(d)/4 or so), the bisection may so end below the c it needs, and at a
+// larger distance: a large first C does better there, as in cw-l2-fast, than a small one.
 //
 // The eps of Ball only says which images count as broken.
 type Carlini struct {
@@ -31,11 +36,11 @@ type Carlini struct {
 	Kappa float64 // margin, in logits, by which an image must be misclassified to count
 }
 
-// carliniPresets: cw-l2 has the authors' settings but 1,000 steps, as most published numbers; cw-l2-fast is for the order
-// of magnitude.
+// carliniPresets: cw-l2 has the authors' settings but 1,000 steps, as ports of their code do; cw-l2-fast comes down from a
+// c that succeeds. cw-linf has the authors' settings too, and the finer steps of tau.
 var carliniPresets = []Attack{
 	{Name: "cw-l2", Method: Carlini{Ball: Ball{L2, .5}, Outer: 9, Inner: 1000, LR: .01, C: 1e-3}},
-	{Name: "cw-l2-fast", Method: Carlini{Ball: Ball{L2, .5}, Outer: 6, Inner: 100, LR: .05, C: .1}},
+	{Name: "cw-l2-fast", Method: Carlini{Ball: Ball{L2, .5}, Outer: 5, Inner: 200, LR: .01, C: 1}},
 	{Name: "cw-linf", Method: CarliniLinf{Ball: standardBall, Inner: 1000, LR: .01, C: 1e-5, Largest: 20, Factor: .9, Finer: 2}},
 }
 

@@ -15,10 +15,9 @@ import (
 // not succeed is repeated with the double c, up to Largest. Attempts start from where the last one ended. The smallest
 // adversarial image of all passes counts.
 //
-// Two things differ from the authors' code. As in their L2 attack, an attempt ends early where the loss is not below
-// 0.9999 of what it was a tenth of Inner before. And where no c succeeds, the search goes on with tau halfway (in
-// logarithm) to the smallest change found, Finer times over, for the steps of Factor alone leave results up to 10% too
-// large: Finer = 0 ends there as they do.
+// Two things differ from the authors' code. An attempt ends early as in Carlini, by the loss of its image. And where no c
+// succeeds, the search goes on with tau halfway (in logarithm) to the smallest change found, Finer times over, for the
+// steps of Factor alone leave results up to 10% too large: Finer = 0 ends there as they do.
 //
 // The eps of Ball only says which images count as broken.
 type CarliniLinf struct {

@@ -49,9 +49,9 @@ type attempts interface {
 }
 
 // idle counts a pass, and says whether the attempt is over: its steps are spent, or the loss has not fallen in the last
-// tenth of them.
+// tenth of them. The loss before any step is no measure: Adam's first steps are long.
 func (a *attempt) idle(loss float64, steps int) (over bool) {
-	if a.step%max(steps/10, 1) == 0 {
+	if a.step > 0 && a.step%max(steps/10, 1) == 0 {
 		over = loss > .9999*a.last
 		a.last = loss
 	}

@@ -59,7 +59,7 @@ func (l linear) imagesApart(rng *rand.Rand, n int) ([]uint8, []int32) {
 // batch sizes. One image has the label of another class: nothing is needed to have it misclassified.
 func TestSmallestPerturbationsOfLinearModels(t *testing.T) {
 	backend := goBackend(t)
-	const n = 5
+	const n = 4
 	for shape, image := range [][3]int{{2, 3, 3}, {6, 1, 1}, {4, 5, 2}} {
 		d := image[0] * image[1] * image[2]
 		rng := rand.New(rand.NewPCG(9, uint64(d)))
