@@ -10,7 +10,7 @@ import (
 // recommends; Madry's and Rice's codes attack in mode T.
 func AT(c Config) Method {
 	pgd := c.Attack.pgd("ce", attacks.Uniform)
-	return Method{Name: "at", Inner: &Inner{PGD: pgd}, Update: func(u *Update) Outcome {
+	return Method{Name: "at", Inner: &Inner{PGD: pgd, Mode: c.Attack.mode(nn.Eval)}, Update: func(u *Update) Outcome {
 		logits := u.Student.Forward(nn.Train, u.Adv)
 		loss := mean(attacks.CrossEntropy(logits, u.Y))
 		return Outcome{Grads: u.Gradient(loss), Log: []Term{{"loss", loss}, {"train_adv_accuracy", accuracy(logits, u.Y)}}}

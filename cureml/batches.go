@@ -8,12 +8,12 @@ import (
 	"cure/data"
 )
 
-// batch is one step's input: uint8 images [B, 32, 32, 3], int32 labels [B] and, for attacks with a random start, noise
-// [B, 32, 32, 3].
-type batch struct{ images, labels, noise *tensors.Tensor }
+// batch is one step's input: uint8 images [B, 32, 32, 3], int32 labels [B] and, where the method asks for them, the noise
+// of the attack's start [B, 32, 32, 3] and keys of random numbers, uint32 [B, 2].
+type batch struct{ images, labels, noise, keys *tensors.Tensor }
 
 func (b *batch) free() {
-	for _, t := range []*tensors.Tensor{b.images, b.labels, b.noise} {
+	for _, t := range []*tensors.Tensor{b.images, b.labels, b.noise, b.keys} {
 		if t != nil {
 			t.MustFinalizeAll()
 		}
@@ -62,6 +62,14 @@ func (r *batcher) at(step int) *batch {
 			r.method.Inner.PGD.Noise(noise[i*size:(i+1)*size], rng)
 		}
 		b.noise = tensors.FromFlatDataAndDimensions(noise, n, data.Height, data.Width, data.Channels)
+	}
+	if r.method.Keys {
+		keys := make([]uint32, 2*n)
+		rng := data.Stream(r.cfg.Seed, "keys", uint64(step))
+		for i := range keys {
+			keys[i] = rng.Uint32()
+		}
+		b.keys = tensors.FromFlatDataAndDimensions(keys, n, 2)
 	}
 	return b
 }

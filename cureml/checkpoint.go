@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"cure/cureml/weights"
 )
@@ -18,6 +19,8 @@ type progress struct {
 	// Evaluated is the last epoch that was evaluated, Means the open logging interval.
 	Evaluated int   `json:"evaluated"`
 	Means     means `json:"means"`
+	// Frozen are the fingerprints of the teachers, which the checkpoint leaves out.
+	Frozen map[string]string `json:"frozen,omitempty"`
 }
 
 const (
@@ -27,12 +30,13 @@ const (
 
 // saveCheckpoint writes memory and progress as one file, atomically: there is always one whole checkpoint, old or new.
 func saveCheckpoint(dir string, m *Memory, p progress) error {
+	p.Frozen = m.frozen
 	meta, err := json.Marshal(p)
 	if err != nil {
 		return fmt.Errorf("cureml: %w", err)
 	}
 	d := &weights.Dict{Meta: map[string]string{checkpointMeta: string(meta)}}
-	for _, name := range m.names {
+	for _, name := range m.moving() {
 		v, err := m.host(name)
 		if err != nil {
 			return fmt.Errorf("cureml: checkpoint: %w", err)
@@ -52,10 +56,16 @@ func loadCheckpoint(dir string, m *Memory) (p progress, err error) {
 	if err := json.Unmarshal([]byte(d.Meta[checkpointMeta]), &p); err != nil {
 		return p, fmt.Errorf("cureml: %s is not a checkpoint of a run: %w", path, err)
 	}
-	if len(d.Names) != len(m.names) {
-		return p, fmt.Errorf("cureml: %s holds %d tensors, this run needs %d", path, len(d.Names), len(m.names))
+	for role, now := range m.frozen {
+		if then := p.Frozen[role]; then != now {
+			return p, fmt.Errorf("cureml: %s was trained with another %s (fingerprint %s, now %s): give the same weights", path, strings.ReplaceAll(role, "_", " "), then, now)
+		}
 	}
-	for _, name := range m.names {
+	names := m.moving()
+	if len(d.Names) != len(names) {
+		return p, fmt.Errorf("cureml: %s holds %d tensors, this run needs %d", path, len(d.Names), len(names))
+	}
+	for _, name := range names {
 		t, ok := d.Get(name)
 		if !ok {
 			return p, fmt.Errorf("cureml: %s has no tensor %s", path, name)

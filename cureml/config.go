@@ -1,10 +1,11 @@
 package cureml
 
 import (
+	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"cure/attacks"
@@ -30,8 +31,10 @@ type Config struct {
 	Schedule   optim.Schedule `json:"schedule"`
 	SGD        optim.SGD      `json:"sgd"`
 	Attack     AttackConfig   `json:"attack"`
-	Trades     TradesConfig   `json:"trades"`
-	Cure       CureConfig     `json:"cure"`
+	Trades     TradesConfig   `json:"trades,omitzero"`
+	Cure       CureConfig     `json:"cure,omitzero"`
+	Teacher    TeacherConfig  `json:"teacher,omitzero"`
+	Average    AverageConfig  `json:"average,omitzero"`
 	// LogEvery and CheckpointEvery are in steps; both also happen at the end of an epoch.
 	LogEvery        int `json:"log_every"`
 	CheckpointEvery int `json:"checkpoint_every"`
@@ -46,35 +49,28 @@ type AttackConfig struct {
 	Eps      float64 `json:"eps"`
 	StepSize float64 `json:"step_size"`
 	Steps    int     `json:"steps"`
+	// BN is the student's batch-norm mode while it is attacked, E, T or T0; empty is the method's own.
+	BN string `json:"bn,omitempty"`
+	// From is the start: none, uniform, uniform-unclipped or normal; empty is the method's own.
+	From string `json:"start,omitempty"`
 }
 
-// TradesConfig holds TRADES' own parameters.
-type TradesConfig struct {
-	Beta float64 `json:"beta"`
-	// ReleasedBN forwards the clean batch a second time, after the adversarial one, as trades.py does; only running
-	// statistics can tell.
-	ReleasedBN bool `json:"released_bn"`
+// TeacherConfig names the frozen networks that some methods learn from: run folders, weights files or zoo:NAME.
+type TeacherConfig struct {
+	Robust  string `json:"robust,omitempty"`
+	Natural string `json:"natural,omitempty"`
 }
 
-// CureConfig holds CURE's own parameters (arXiv 2401.14948, table 9).
-type CureConfig struct {
-	Face       string  `json:"face"`       // paper, released or rgp_soft
-	Percentile float64 `json:"percentile"` // p, the share of each tensor that is conserved, in [0, 1]
-	Alpha      float64 `json:"alpha"`      // α
-	Gamma      float64 `json:"gamma"`      // γ
-	Beta       float64 `json:"beta"`       // β of face rgp_soft
-	EMADecay   float64 `json:"ema_decay"`  // d
-	EMARate    float64 `json:"ema_rate"`   // r, probability of an update per step
-	// EMAWarm uses the decay min(1 - 1/(t+1), d) at step t, counted from 1, as the released code does.
-	EMAWarm bool `json:"ema_warm"`
-	// EMABN says where the revision model's statistics come from: own (mode T, its own running statistics, as released),
-	// copied (the student's, mode E) or averaged (like weights, mode E).
-	EMABN string `json:"ema_bn"`
-	// MaskClassifier lets face paper conserve entries of the classifier too.
-	MaskClassifier bool `json:"mask_classifier"`
-	// WarmupEpochs trains naturally first (CURE-Eff); the revision model is a true copy made at the switch.
-	WarmupEpochs int `json:"warmup_epochs"`
+// network is a frozen teacher under its role.
+func (t TeacherConfig) network(role string) Network {
+	return Network{Role: role, Kind: Frozen, From: map[string]string{RobustTeacher: t.Robust, NaturalTeacher: t.Natural}[role]}
 }
+
+// Roles of frozen networks.
+const (
+	RobustTeacher  = "robust_teacher"
+	NaturalTeacher = "natural_teacher"
+)
 
 // Defaults is the recipe of a method for a small machine: one-cycle SGD, batch 128, and the method's own parameters as
 // published.
@@ -84,20 +80,18 @@ func Defaults(method string) Config {
 		Schedule: optim.OneCycle(0.2, 0.3),
 		SGD:      optim.SGD{Momentum: 0.9, WeightDecay: 5e-4, Nesterov: true},
 		Attack:   AttackConfig{Norm: "linf", Eps: 0.031, StepSize: 0.007, Steps: 10},
-		Trades:   TradesConfig{Beta: 6},
-		Cure: CureConfig{Face: "paper", Percentile: 0.3, Alpha: 0.1, Gamma: 1, Beta: 5,
-			EMADecay: 0.999, EMARate: 0.2, EMAWarm: true, EMABN: "own"},
 		LogEvery: 20, CheckpointEvery: 200, EvalEvery: 1, EvalImages: 256,
 	}
-	if method == "at" {
-		c.Attack.Eps, c.Attack.StepSize = 8.0/255, 2.0/255
+	if r, err := recipeOf(method); err == nil && r.tune != nil {
+		r.tune(&c)
 	}
 	return c
 }
 
 // Validate names the first value that is out of range, and what is accepted.
 func (c Config) Validate() error {
-	if _, err := NewMethod(c); err != nil {
+	method, err := recipeOf(c.Method)
+	if err != nil {
 		return err
 	}
 	count := func(name string, v, low int) error {
@@ -106,20 +100,12 @@ func (c Config) Validate() error {
 		}
 		return nil
 	}
-	share := func(name string, v float64) error {
-		if !(v >= 0 && v <= 1) {
-			return fmt.Errorf("cureml: %s %v: want a value in [0, 1]", name, v)
-		}
-		return nil
-	}
-	if err := errors.Join(
-		c.Arch.Validate(), c.Schedule.Validate(), c.SGD.Validate(), c.Attack.Validate(), c.Cure.validate(share),
+	if err := first(
+		c.Arch.Validate(), c.Schedule.Validate(), c.SGD.Validate(), c.Attack.Validate(), c.Average.validate(),
 		count("epochs", c.Epochs, 1), count("batch", c.Batch, 1), count("log_every", c.LogEvery, 1),
 		count("checkpoint_every", c.CheckpointEvery, 1), count("eval_every", c.EvalEvery, 0), count("eval_images", c.EvalImages, 0),
-		count("cure.warmup_epochs", c.Cure.WarmupEpochs, 0),
 	); err != nil {
-		first, _, _ := strings.Cut(err.Error(), "\n")
-		return errors.New(first)
+		return err
 	}
 	if c.Batch > 1<<16 {
 		return fmt.Errorf("cureml: batch %d: want at most 65536", c.Batch)
@@ -127,11 +113,40 @@ func (c Config) Validate() error {
 	if !(c.Validation >= 0 && c.Validation < 1) {
 		return fmt.Errorf("cureml: validation %v: want a share in [0, 1)", c.Validation)
 	}
-	if !(c.Trades.Beta >= 0) || math.IsInf(c.Trades.Beta, 0) {
-		return fmt.Errorf("cureml: trades.beta %v: want 0 or more", c.Trades.Beta)
+	if method.check != nil {
+		return method.check(c)
 	}
 	return nil
 }
+
+// first is the first error that is not nil.
+func first(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// share is an error unless v is a part of a whole.
+func share(name string, v float64) error {
+	if !(v >= 0 && v <= 1) {
+		return fmt.Errorf("cureml: %s %v: want a value in [0, 1]", name, v)
+	}
+	return nil
+}
+
+// weight is an error unless v can be the factor of a loss.
+func weight(name string, v float64) error {
+	if !(v >= 0) || math.IsInf(v, 0) {
+		return fmt.Errorf("cureml: %s %v: want 0 or more", name, v)
+	}
+	return nil
+}
+
+// rate is the learning rate of a step.
+func (c Config) rate(p Progress) float64 { return c.Schedule.At(p.Step, p.Total, p.PerEpoch) }
 
 // Validate names the first value out of range.
 func (a AttackConfig) Validate() error {
@@ -145,8 +160,32 @@ func (a AttackConfig) Validate() error {
 		return fmt.Errorf("cureml: attack.step_size %v: want 0 or more, in [0,1] pixel units", a.StepSize)
 	case a.Steps < 1 || a.Steps > 10000:
 		return fmt.Errorf("cureml: attack.steps %d: want 1 to 10000", a.Steps)
+	case !slices.Contains([]string{"", "E", "T", "T0"}, a.BN):
+		return fmt.Errorf("cureml: attack.bn %q: accepted are E (running statistics), T (the batch's, running ones move), T0 (the batch's)", a.BN)
+	case a.From != "" && startNamed(a.From) < 0:
+		return fmt.Errorf("cureml: attack.start %q: accepted are none, uniform, uniform-unclipped, normal", a.From)
 	}
 	return nil
+}
+
+// mode is the student's batch norm during the attack, the method's own unless the config says otherwise.
+func (a AttackConfig) mode(own nn.Mode) nn.Mode {
+	for _, m := range []nn.Mode{nn.Eval, nn.Train, nn.TrainFrozen} {
+		if m.String() == a.BN {
+			return m
+		}
+	}
+	return own
+}
+
+// startNamed is the start of a name, -1 for none of them.
+func startNamed(name string) attacks.Start {
+	for s := attacks.None; s <= attacks.Normal; s++ {
+		if s.String() == name {
+			return s
+		}
+	}
+	return -1
 }
 
 func (a AttackConfig) norm() (attacks.Norm, error) {
@@ -164,46 +203,24 @@ func (a AttackConfig) norm() (attacks.Norm, error) {
 // pgd is the attack with the loss and start that a method asks for; a must be valid.
 func (a AttackConfig) pgd(loss string, start attacks.Start) attacks.PGD {
 	norm, _ := a.norm()
+	if a.From != "" {
+		start = startNamed(a.From)
+	}
 	return attacks.PGD{Ball: attacks.Ball{Norm: norm, Eps: a.Eps}, Steps: a.Steps, StepSize: a.StepSize, Start: start, Loss: loss}
-}
-
-func (c CureConfig) validate(share func(string, float64) error) error {
-	if c.face() == nil {
-		return fmt.Errorf("cureml: cure.face %q: accepted are paper, released, rgp_soft", c.Face)
-	}
-	switch c.EMABN {
-	case "own", "copied", "averaged":
-	default:
-		return fmt.Errorf("cureml: cure.ema_bn %q: accepted are own, copied, averaged", c.EMABN)
-	}
-	if !(c.Gamma >= 0) || !(c.Beta >= 0) || math.IsInf(c.Gamma, 0) || math.IsInf(c.Beta, 0) {
-		return fmt.Errorf("cureml: cure.gamma %v, cure.beta %v: want 0 or more", c.Gamma, c.Beta)
-	}
-	return errors.Join(share("cure.percentile", c.Percentile), share("cure.alpha", c.Alpha),
-		share("cure.ema_decay", c.EMADecay), share("cure.ema_rate", c.EMARate))
-}
-
-func (c CureConfig) face() func(CureConfig, *Update, cureTerms) Outcome {
-	return map[string]func(CureConfig, *Update, cureTerms) Outcome{
-		"paper": curePaper, "released": cureReleased, "rgp_soft": cureReleasedSoft,
-	}[c.Face]
-}
-
-// revisionMode is the batch-norm mode of the revision model.
-func (c CureConfig) revisionMode() nn.Mode {
-	if c.EMABN == "own" {
-		return nn.Train
-	}
-	return nn.Eval
 }
 
 // ParseConfig reads a config; unknown keys are errors.
 func ParseConfig(b []byte) (Config, error) {
 	var c Config
-	d := json.NewDecoder(strings.NewReader(string(b)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
+	if err := decodeStrict(b, &c); err != nil {
 		return c, fmt.Errorf("cureml: config: %w", err)
 	}
 	return c, c.Validate()
+}
+
+// decodeStrict is json.Unmarshal with unknown keys as errors.
+func decodeStrict(b []byte, c *Config) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	return d.Decode(c)
 }

@@ -23,12 +23,16 @@ import (
 // The released code's weights β = 5 and α apply as in methods there; gradients never flow into the revision model.
 func CURE(c Config) Method {
 	pgd := c.Attack.pgd("kl", attacks.Normal)
-	return Method{Name: "cure", Inner: &Inner{PGD: pgd, Reference: true}, Revision: true, Update: func(u *Update) Outcome {
-		mode := c.Cure.revisionMode()
+	revision := Network{Role: Revision, Kind: Average, Stats: c.Cure.EMABN, Decay: func(p Progress) float64 {
+		return c.Cure.decayAt(c.Seed, p.Step-p.Start)
+	}}
+	inner := &Inner{PGD: pgd, Mode: c.Attack.mode(nn.Eval), Context: natural}
+	return Method{Name: c.Method, Inner: inner, Networks: []Network{revision}, Update: func(u *Update) Outcome {
+		mode, rev := c.Cure.revisionMode(), u.Nets[Revision]
 		nat := u.Student.Forward(nn.Train, u.X)
-		revNat := StopGradient(u.Revision.Forward(mode, u.X))
+		revNat := StopGradient(rev.Forward(mode, u.X))
 		adv := u.Student.Forward(nn.Train, u.Adv)
-		revAdv := StopGradient(u.Revision.Forward(mode, u.Adv))
+		revAdv := StopGradient(rev.Forward(mode, u.Adv))
 
 		t := cureTerms{
 			ceNat:    mean(attacks.CrossEntropy(nat, u.Y)),

@@ -37,7 +37,8 @@ func TestPaperFace(t *testing.T) {
 			w := u.Student.Vars[name]
 			momentum[name] = Reshape(Const(w.Graph(), velocity(name, w.Shape().Size())), w.Shape().Dimensions...)
 		}
-		u.apply(CURE(c).Update(u), c.SGD, momentum)
+		u.velocities = map[string]map[string]*Node{"student": momentum}
+		u.apply(CURE(c).Update(u), c.SGD)
 		var out []*Node
 		for _, name := range names {
 			out = append(out, u.Student.Vars[name], momentum[name])
@@ -52,7 +53,7 @@ func TestPaperFace(t *testing.T) {
 		gradients[term] = onGraph(t, student, revision, b, func(u *Update) []*Node {
 			p := func(z *Node) *Node { e := Exp(z); return Div(e, ReduceAndKeep(e, ReduceSum, -1)) }
 			pNat, pAdv := p(u.Student.Forward(nn.Train, u.X)), p(u.Student.Forward(nn.Train, u.Adv))
-			rNat, rAdv := StopGradient(p(u.Revision.Forward(nn.Train, u.X))), StopGradient(p(u.Revision.Forward(nn.Train, u.Adv)))
+			rNat, rAdv := StopGradient(p(u.Nets[Revision].Forward(nn.Train, u.X))), StopGradient(p(u.Nets[Revision].Forward(nn.Train, u.Adv)))
 			ce := func(p *Node) *Node {
 				return MulScalar(ReduceAllSum(Mul(OneHot(u.Y, 10, p.DType()), Log(p))), -0.25)
 			}
@@ -133,14 +134,15 @@ func TestRevise(t *testing.T) {
 		for _, d := range []float64{1, 0.75} {
 			c := smallConfig("cure")
 			c.Cure.EMABN = bn
-			p := &programs{cfg: c, list: student.list}
+			follow := CURE(c).Networks[0].follow
 			out := onGraph(t, student, revision, b, func(u *Update) (out []*Node) {
 				for _, tensor := range student.list {
-					out = append(out, u.Student.Vars[tensor.Name], u.Revision.Vars[tensor.Name])
+					out = append(out, u.Student.Vars[tensor.Name], u.Nets[Revision].Vars[tensor.Name])
 				}
-				p.revise(u, ConstAs(u.X, d))
+				u.scalars["decay/revision"] = ConstAs(u.X, d)
+				follow(&u.Frame, student.list)
 				for _, tensor := range student.list {
-					out = append(out, u.Revision.Vars[tensor.Name])
+					out = append(out, u.Nets[Revision].Vars[tensor.Name])
 				}
 				return out
 			})

@@ -60,7 +60,7 @@ func newDisplay(out io.Writer, cfg Config, perEpoch int) *display {
 }
 
 // step moves the bar.
-func (d *display) step(step int, lr float64, names []string, values []float32) {
+func (d *display) step(step int, names []string, values []float32) {
 	if d.bar == nil {
 		return
 	}

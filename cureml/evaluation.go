@@ -35,9 +35,10 @@ func HostModel(backend compute.Backend, s *nn.State) attacks.Model {
 	return Model(backend, s.Arch, s.Tensors, values)
 }
 
-// evaluation measures the student between epochs: clean accuracy and robust accuracy under PGD-10 of the training
+// evaluation measures the student, or its average where the run keeps one, between epochs: clean accuracy and robust accuracy under PGD-10 of the training
 // budget, on the first images of the test set, which select nothing, and of the validation split, which does.
 type evaluation struct {
+	role      string // the network that is measured
 	list      []nn.Tensor
 	parts     map[string]*data.Set // by the prefix of their numbers
 	attack    attacks.Attack
@@ -46,9 +47,12 @@ type evaluation struct {
 	model     func(values []*tensors.Tensor) attacks.Model
 }
 
-func newEvaluation(backend compute.Backend, cfg Config, list []nn.Tensor, test, validation *data.Set) (*evaluation, error) {
-	e := &evaluation{list: list, parts: map[string]*data.Set{}, seed: int64(cfg.Seed)}
-	e.model = func(values []*tensors.Tensor) attacks.Model { return Model(backend, cfg.Arch, list, values) }
+func newEvaluation(backend compute.Backend, cfg Config, m *Memory, test, validation *data.Set) (*evaluation, error) {
+	e := &evaluation{role: student, list: m.roles[0].list, parts: map[string]*data.Set{}, seed: int64(cfg.Seed)}
+	if cfg.Average.Decay > 0 {
+		e.role = Averaged
+	}
+	e.model = func(values []*tensors.Tensor) attacks.Model { return Model(backend, cfg.Arch, e.list, values) }
 	for prefix, set := range map[string]*data.Set{"test": test, "val": validation} {
 		if set == nil || cfg.EvalImages == 0 {
 			continue
@@ -72,7 +76,7 @@ func (e *evaluation) measure(ctx context.Context, m *Memory) (map[string]any, er
 	}
 	values := make([]*tensors.Tensor, len(e.list))
 	for i, t := range e.list {
-		values[i] = m.values[roleStudent+t.Name]
+		values[i] = m.values[e.role+"/"+t.Name]
 	}
 	if e.evaluator == nil {
 		largest := 0

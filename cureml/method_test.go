@@ -109,7 +109,7 @@ func TestRunningStatistics(t *testing.T) {
 		got := onGraph(t, student, revision, b, func(u *Update) []*Node {
 			method.Update(u)
 			tracked = u.Student.Tracked
-			return []*Node{u.Student.Vars[stat], u.Revision.Vars[stat]}
+			return []*Node{u.Student.Vars[stat], u.Nets[Revision].Vars[stat]}
 		})
 		want := onGraph(t, student, revision, b, func(u *Update) []*Node {
 			u.Student.Arch.Name = "resnet18"
@@ -122,12 +122,12 @@ func TestRunningStatistics(t *testing.T) {
 			if tc.again {
 				u.Student.Forward(nn.Train, u.X)
 			}
-			before := u.Revision.Vars[stat]
+			before := u.Nets[Revision].Vars[stat]
 			if tc.revMove {
-				u.Revision.Forward(nn.Train, u.X)
-				u.Revision.Forward(nn.Train, u.Adv)
+				u.Nets[Revision].Forward(nn.Train, u.X)
+				u.Nets[Revision].Forward(nn.Train, u.Adv)
 			}
-			return []*Node{u.Student.Vars[stat], u.Revision.Vars[stat], before}
+			return []*Node{u.Student.Vars[stat], u.Nets[Revision].Vars[stat], before}
 		})
 		mltest.Close(t, tc.name+": student", got[0], want[0], 1e-14, 0)
 		mltest.Close(t, tc.name+": revision", got[1], want[1], 1e-14, 0)

@@ -291,9 +291,7 @@ func TestCureStepParity(t *testing.T) {
 		grads := onXLA(t, []*nn.State{o, second}, []*tensors.Tensor{x, adv, y}, func(nets []*nn.Net, in []*Node) []*Node {
 			var out []*Node
 			for _, m := range []Method{method, CURE(free)} {
-				u := &Update{X: in[0], Adv: in[1], Y: in[2], Names: names}
-				u.Student, u.Revision = fork(nets[0]), fork(nets[1])
-				out = append(out, m.Update(u).Grads...)
+				out = append(out, m.Update(testUpdate(fork(nets[0]), fork(nets[1]), in)).Grads...)
 			}
 			return out
 		})
@@ -324,8 +322,11 @@ func TestCureStepParity(t *testing.T) {
 		}
 
 		// Two steps through the compiled programs, which are compiled once: only the memory starts afresh.
-		memory := newMemory(o, true)
-		p, err := newPrograms(mltest.XLA(t), c, method, o.Tensors, memory)
+		memory, _, err := newMemory(o, c, method)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := newPrograms(mltest.XLA(t), c, method, memory)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -339,9 +340,9 @@ func TestCureStepParity(t *testing.T) {
 			{[]float64{1, 1}, "param_after_step2", ""},
 		} {
 			for _, tensor := range o.Tensors {
-				start := map[string][]float32{roleStudent: o.Values[tensor.Name], roleRevision: second.Values[tensor.Name]}
+				start := map[string][]float32{"student/": o.Values[tensor.Name], "revision/": second.Values[tensor.Name]}
 				if tensor.Kind.Trainable() {
-					start[roleVelocity] = make([]float32, tensor.Size())
+					start["velocity/student/"] = make([]float32, tensor.Size())
 				}
 				for role, v := range start {
 					if err := memory.set(role+tensor.Name, v); err != nil {
@@ -349,8 +350,11 @@ func TestCureStepParity(t *testing.T) {
 					}
 				}
 			}
+			constant := func(v float64) func(Progress) float64 { return func(Progress) float64 { return v } }
 			for k, decay := range run.decays {
-				numbers, err := p.descend(x, adv, y, 0.1, decay)
+				p.scalars = []Scheduled{{"lr", constant(0.1)}, {"decay/revision", constant(decay)}}
+				b := &batch{images: x, labels: y}
+				numbers, err := p.descend(b, &attacked{x: x, rest: []*tensors.Tensor{adv}}, Progress{PerEpoch: 1})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -364,24 +368,24 @@ func TestCureStepParity(t *testing.T) {
 					}
 				}
 			}
-			for role, what := range map[string]string{roleStudent: run.student, roleRevision: run.revision} {
+			for role, what := range map[string]string{student: run.student, Revision: run.revision} {
 				if what == "" {
 					continue
 				}
-				s, err := memory.network(role, resnet16, o.Tensors, 0)
+				s, err := memory.state(role, 0)
 				if err != nil {
 					t.Fatal(err)
 				}
 				compareSamples(t, mode+"."+what, s, dict, samples, what, names)
 				if len(run.decays) == 1 {
-					norms := map[string]map[string]float64{roleStudent: want.Student, roleRevision: want.Revision}[role]
+					norms := map[string]map[string]float64{student: want.Student, Revision: want.Revision}[role]
 					for name, norm := range norms {
 						mltest.Close(t, fmt.Sprintf("%s: norm of %s%s", mode, role, name), []float64{l2(s.Values[name])}, []float64{norm}, 1e-5, 2e-5)
 					}
 				}
 			}
 		}
-		p.update.Finalize()
+		p.finalize()
 		memory.Free()
 	}
 }

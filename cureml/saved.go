@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"cure/cureml/nn"
@@ -13,12 +14,23 @@ import (
 
 // Networks of a run that [LoadRun] reads.
 const (
-	Student  = "student"  // the network that is trained
+	Student  = student    // the network that is trained
 	Revision = "revision" // CURE's average of it
-	Best     = "best"     // the student at its best validation accuracy
+	Best     = "best"     // the student, or its average, at its best validation accuracy
 )
 
-const revisionFile = "revision.safetensors"
+const weightsSuffix = ".safetensors"
+
+// networksOf lists what [LoadRun] accepts for a method.
+func networksOf(m Method) []string {
+	names := []string{Student, Best}
+	for _, n := range m.Networks {
+		if n.Kind != Frozen {
+			names = append(names, n.Role)
+		}
+	}
+	return names
+}
 
 // IsRun reports whether dir is a run folder.
 func IsRun(dir string) bool {
@@ -50,7 +62,8 @@ type Saved struct {
 	Warnings []string // values that make no sense, an unfinished run
 }
 
-// LoadRun reads a network of the run in dir, one of Student, Revision and Best: from the files that a finished run
+// LoadRun reads a network of the run in dir, one of Student and Best, or the role of a network that its method keeps
+// beside the student (Revision, Averaged, ...): from the files that a finished run
 // leaves, or from the checkpoint of an unfinished one, with a warning that says so.
 func LoadRun(dir, network string) (*Saved, error) {
 	c, err := ReadConfig(dir)
@@ -58,17 +71,23 @@ func LoadRun(dir, network string) (*Saved, error) {
 		return nil, err
 	}
 	method, err := NewMethod(c)
-	files := map[string]string{Student: finalFile, Revision: revisionFile, Best: bestFile}
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case files[network] == "":
-		return nil, fmt.Errorf("cureml: unknown network %q of a run: accepted are %s", network, strings.Join([]string{Student, Revision, Best}, ", "))
-	case network == Revision && !method.Revision:
-		return nil, fmt.Errorf("cureml: %s: method %s has no revision model", dir, c.Method)
 	}
-	path := filepath.Join(dir, files[network])
-	s, warnings, err := nn.LoadFile(c.Arch, path)
+	arch, file := c.Arch, map[string]string{Student: finalFile, Best: bestFile}[network]
+	for _, n := range method.Networks {
+		if n.Role == network && n.Kind != Frozen {
+			file = n.Role + weightsSuffix
+			if n.Arch.Name != "" {
+				arch = n.Arch
+			}
+		}
+	}
+	if file == "" {
+		return nil, fmt.Errorf("cureml: %s: a run of method %s has no network %q: accepted are %s", dir, c.Method, network, strings.Join(networksOf(method), ", "))
+	}
+	path := filepath.Join(dir, file)
+	s, warnings, err := nn.LoadFile(arch, path)
 	switch {
 	case err == nil:
 		return &Saved{s, path, warnings}, nil
@@ -86,7 +105,12 @@ func fromCheckpoint(dir, network string, c Config, method Method) (*Saved, error
 	if err != nil {
 		return nil, err
 	}
-	memory := newMemory(start, method.Revision)
+	isTeacher := func(n Network) bool { return n.Kind == Frozen } // checkpoints leave them out
+	method.Networks = slices.DeleteFunc(method.Networks, isTeacher)
+	memory, _, err := newMemory(start, c, method)
+	if err != nil {
+		return nil, err
+	}
 	defer memory.Free()
 	at, err := loadCheckpoint(dir, memory)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -95,7 +119,7 @@ func fromCheckpoint(dir, network string, c Config, method Method) (*Saved, error
 	if err != nil {
 		return nil, err
 	}
-	s, err := memory.network(network+"/", c.Arch, start.Tensors, at.Tracked)
+	s, err := memory.state(network, at.Tracked)
 	if err != nil {
 		return nil, err
 	}

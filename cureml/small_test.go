@@ -117,6 +117,16 @@ func (n net64) host(t testing.TB) (values [][]float64) {
 	return values
 }
 
+// testUpdate is an update of net on images, adversarial images and labels, with another network as whatever a method has
+// beside the student, and a learning rate of 0.1.
+func testUpdate(net, other *nn.Net, in []*Node) *Update {
+	u := &Update{Adv: in[1], State: in[1:2], Names: trainable(net.Arch)}
+	u.X, u.Y, u.Student = in[0], in[2], net
+	u.Nets = map[string]*nn.Net{student: net, Revision: other}
+	u.scalars = map[string]*Node{"lr": ConstAs(u.X, 0.1)}
+	return u
+}
+
 // onGraph runs fn on the Go backend with a student, a revision model and a batch in float64, and returns what fn returns.
 func onGraph(t testing.TB, student, revision net64, b batch64, fn func(u *Update) []*Node) [][]float64 {
 	t.Helper()
@@ -134,9 +144,7 @@ func onGraph(t testing.TB, student, revision net64, b batch64, fn func(u *Update
 			}
 			return n
 		}
-		u := &Update{X: in[0], Adv: in[1], Y: in[2], Names: student.trainable(), LR: ConstAs(in[0], 0.1)}
-		u.Student, u.Revision = net(in[3:3+len(student.list)]), net(in[3+len(student.list):])
-		return fn(u)
+		return fn(testUpdate(net(in[3:3+len(student.list)]), net(in[3+len(student.list):]), in))
 	})
 	if err != nil {
 		t.Fatal(err)

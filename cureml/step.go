@@ -9,128 +9,187 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"cure/cureml/nn"
+	"cure/cureml/optim"
 )
 
 // programs are the compiled parts of a training step of one method:
 //
-//	begin   student, uint8 images, noise          -> float images, first iterate, natural logits (if the method asks)
-//	attack  student, images, iterate, logits, y   -> next iterate (Steps times; no weight gradients)
-//	update  memory, images, iterate, y, lr, decay -> memory, logged numbers
+//	begin   networks, uint8 images, y, scalars, noise -> float images, context, first state of the attack
+//	attack  student, images, y, scalars, context, state -> next state (Steps times; no weight gradients)
+//	ascend  memory, the same                           -> cells (Ascend.Rounds times, if the method asks)
+//	update  memory, the same                           -> memory, logged numbers (Replays times)
 //
 // A method without an attack has update alone, on the uint8 images.
 type programs struct {
 	backend compute.Backend
 	cfg     Config
 	method  Method
-	list    []nn.Tensor
 	memory  *Memory
+	scalars []Scheduled
+	start   int // first step of the method's phase
 	logged  []string
-	tracked int // training-mode passes of the student per update
 
-	begin, attack, update *Exec
+	contexts       int   // tensors of the context, known once begin was traced
+	perUpdate      int64 // training-mode passes of the student in an update
+	perAttack      int64 // and in a step of the attack
+	begin, attack  *program
+	ascend, update *program
+	before         hook
 }
 
-func newPrograms(backend compute.Backend, cfg Config, method Method, list []nn.Tensor, memory *Memory) (p *programs, err error) {
-	p = &programs{backend: backend, cfg: cfg, method: method, list: list, memory: memory}
+func newPrograms(backend compute.Backend, cfg Config, method Method, memory *Memory) (p *programs, err error) {
+	p = &programs{backend: backend, cfg: cfg, method: method, memory: memory}
+	p.scalars = append([]Scheduled{{"lr", cfg.rate}}, method.Scalars...)
+	for _, n := range method.Networks {
+		if n.Kind == Average {
+			p.scalars = append(p.scalars, Scheduled{"decay/" + n.Role, n.Decay})
+		}
+	}
+	defer func() {
+		if err != nil {
+			p.finalize()
+		}
+	}()
 	if method.Inner != nil {
-		if p.begin, err = NewExec(backend, p.beginGraph); err != nil {
-			return nil, fmt.Errorf("cureml: %w", err)
+		var networks, moved []string
+		for _, r := range memory.roles {
+			networks = append(networks, r.Role+"/")
 		}
-		if p.attack, err = NewExec(backend, p.attackGraph); err != nil {
-			return nil, fmt.Errorf("cureml: %w", err)
+		if p.begin, err = p.compile("start of the attack", memory.having(append(networks, cellPrefix)...), nil, p.beginGraph); err != nil {
+			return nil, err
+		}
+		if method.Inner.Mode == nn.Train {
+			for _, t := range memory.roles[0].list {
+				if !t.Kind.Trainable() {
+					moved = append(moved, studentRole+t.Name)
+				}
+			}
+		}
+		if p.attack, err = p.compile("attack step", memory.having(studentRole), moved, p.attackGraph); err != nil {
+			return nil, err
 		}
 	}
-	if p.update, err = NewExec(backend, p.updateGraph); err != nil {
-		return nil, fmt.Errorf("cureml: %w", err)
+	if method.Ascend != nil {
+		if p.ascend, err = p.compile("weight perturbation", memory.names, memory.having(cellPrefix), p.ascendGraph); err != nil {
+			return nil, err
+		}
 	}
-	return p, nil
+	if method.before != nil {
+		if p.before, err = method.before(p); err != nil {
+			return nil, err
+		}
+	}
+	p.update, err = p.compile("update step", p.updated(), memory.movingOf(p.updated()), p.updateGraph)
+	return p, err
 }
 
-// student is the network made of the first inputs of a graph, and the inputs that follow it.
-func (p *programs) student(inputs []*Node) (*nn.Net, []*Node) {
-	net := &nn.Net{Arch: p.cfg.Arch, Vars: make(map[string]*Node, len(p.list))}
-	for i, t := range p.list {
-		net.Vars[t.Name] = inputs[i]
+// updated lists what an update reads: the networks of this method, which may be fewer than the memory holds.
+func (p *programs) updated() []string {
+	prefixes := []string{studentRole, velocityOf + studentRole, cellPrefix}
+	for _, n := range p.method.Networks {
+		prefixes = append(prefixes, n.Role+"/", velocityOf+n.Role+"/")
 	}
-	return net, inputs[len(p.list):]
+	return p.memory.having(prefixes...)
 }
 
-func (p *programs) beginGraph(inputs []*Node) []*Node {
-	net, rest := p.student(inputs)
-	x := pixels(rest[0])
-	adv := p.method.Inner.PGD.Begin(x, rest[1])
-	if !p.method.Inner.Reference {
-		return []*Node{x, adv}
+func (p *programs) finalize() {
+	for _, g := range []*program{p.begin, p.attack, p.ascend, p.update} {
+		g.finalize()
 	}
-	return []*Node{x, adv, net.Forward(nn.Eval, x)}
+	if p.before.close != nil {
+		p.before.close()
+	}
 }
 
-func (p *programs) attackGraph(inputs []*Node) []*Node {
-	net, rest := p.student(inputs)
-	x, adv, y := rest[0], rest[1], rest[2]
-	var natural *Node
-	if p.method.Inner.Reference {
-		natural = rest[3]
+// share gives a frame what all graphs get: labels, scalars and, where the method asks for them, keys. It returns the
+// inputs that follow.
+func (p *programs) share(f *Frame, in []*Node) []*Node {
+	f.Y, f.scalars = in[0], map[string]*Node{}
+	f.scalars["round"] = Squeeze(SliceAxis(in[1], 0, AxisElem(0)))
+	for i, s := range p.scalars {
+		f.scalars[s.Name] = Squeeze(SliceAxis(in[1], 0, AxisElem(i+1)))
 	}
-	pgd := p.method.Inner.PGD
-	return []*Node{pgd.Step(x, adv, func(adv *Node) *Node {
-		return pgd.Objective(net.Forward(nn.Eval, adv), y, natural)
-	})}
+	in = in[2:]
+	if p.method.Keys {
+		f.Keys, in = in[0], in[1:]
+	}
+	return in
 }
 
-func (p *programs) updateGraph(inputs []*Node) []*Node {
-	vars := p.memory.nodes(inputs[:len(p.memory.names)])
-	rest := inputs[len(p.memory.names):]
-	u := &Update{Student: &nn.Net{Arch: p.cfg.Arch, Vars: vars[roleStudent]}}
-	u.X, u.Y, u.LR = pixels(rest[0]), rest[1], rest[2]
-	decay := rest[3]
+func (p *programs) beginGraph(f *Frame, in []*Node) []*Node {
+	rest := p.share(f, in)
+	f.X = pixels(rest[0])
+	if p.method.Inner.Context != nil {
+		f.Context = p.method.Inner.Context(f)
+	}
+	p.contexts = len(f.Context)
+	state := p.method.Inner.begin(f, rest[1])
+	return append(append([]*Node{f.X}, f.Context...), state...)
+}
+
+func (p *programs) attackGraph(f *Frame, in []*Node) []*Node {
+	rest := p.share(f, in)
+	f.X, f.Context = rest[0], rest[1:1+p.contexts]
+	next := p.method.Inner.step(f, rest[1+p.contexts:])
+	p.perAttack = int64(f.Student.Tracked)
+	return next
+}
+
+// outer is a frame as updates see it.
+func (p *programs) outer(f *Frame, in []*Node) *Update {
+	rest := p.share(f, in)
+	f.X = pixels(rest[0])
+	u := &Update{Frame: *f, Names: trainable(p.cfg.Arch)}
 	if p.method.Inner != nil {
-		u.Adv = rest[4]
+		u.Context, u.State = rest[1:1+p.contexts], rest[1+p.contexts:]
+		u.Adv = u.State[0]
 	}
-	for _, t := range p.list {
-		if t.Kind.Trainable() {
-			u.Names = append(u.Names, t.Name)
+	return u
+}
+
+func (p *programs) ascendGraph(f *Frame, in []*Node) []*Node {
+	p.method.Ascend.Step(p.outer(f, in))
+	return nil
+}
+
+func (p *programs) updateGraph(f *Frame, in []*Node) []*Node {
+	u := p.outer(f, in)
+	o := p.method.Update(u)
+	u.apply(o, p.cfg.SGD)
+	for _, r := range p.memory.roles {
+		if _, ours := f.Nets[r.Role]; ours && r.Kind == Average {
+			r.follow(&u.Frame, r.list)
 		}
 	}
-	if p.method.Revision {
-		u.Revision = &nn.Net{Arch: p.cfg.Arch, Vars: vars[roleRevision]}
-	}
-	o := p.method.Update(u)
-	u.apply(o, p.cfg.SGD, vars[roleVelocity])
-	if p.method.Revision {
-		p.revise(u, decay)
-	}
-	p.tracked = u.Student.Tracked
+	p.perUpdate = int64(u.Student.Tracked)
 	p.logged = p.logged[:0]
 	var numbers []*Node
 	for _, s := range o.Log {
 		p.logged = append(p.logged, s.Name)
 		numbers = append(numbers, Reshape(ConvertDType(s.Value, dtypes.Float32), 1))
 	}
-	outputs := make([]*Node, 0, len(p.memory.names)+1)
-	for i, name := range p.memory.names {
-		out := inputs[i]
-		for role, nodes := range vars {
-			if len(name) > len(role) && name[:len(role)] == role {
-				out = nodes[name[len(role):]]
-			}
-		}
-		outputs = append(outputs, out)
-	}
-	return append(outputs, Concatenate(numbers, 0))
+	return []*Node{Concatenate(numbers, 0)}
 }
 
-// revise moves the revision model: θ_rev <- d·θ_rev + (1-d)·θ (eq. 7 of the CURE paper) for weights, and for statistics
-// as Cure.EMABN says. The host passes d = 1 in steps without an update.
-func (p *programs) revise(u *Update, decay *Node) {
-	for _, t := range p.list {
-		own, student := u.Revision.Vars[t.Name], u.Student.Vars[t.Name]
-		average := Add(Mul(own, decay), Mul(student, OneMinus(decay)))
-		switch {
-		case t.Kind.Trainable() || p.cfg.Cure.EMABN == "averaged":
-			u.Revision.Vars[t.Name] = average
-		case p.cfg.Cure.EMABN == "copied":
-			u.Revision.Vars[t.Name] = Where(LessThan(decay, ScalarOne(decay.Graph(), decay.DType())), student, own)
+// apply turns the outcome into new weights and velocities.
+func (u *Update) apply(o Outcome, sgd optim.SGD) {
+	lr := u.Scalar("lr")
+	for i, name := range u.Names {
+		vars, velocity := u.Student.Vars, u.velocities[student]
+		w, v := sgd.Update(vars[name], o.Grads[i], velocity[name], lr)
+		old := vars[name]
+		if by, shifted := o.Perturbed[name]; shifted {
+			w, old = Sub(w, by.By), by.Origin
+		}
+		if o.Keep != nil && o.Keep[i] != nil {
+			w, v = Where(o.Keep[i], old, w), Where(o.Keep[i], velocity[name], v)
+		}
+		vars[name], velocity[name] = w, v
+	}
+	for role, grads := range o.Partners {
+		vars, velocity := u.Nets[role].Vars, u.velocities[role]
+		for i, name := range trainable(u.Nets[role].Arch) {
+			vars[name], velocity[name] = sgd.Update(vars[name], grads[i], velocity[name], lr)
 		}
 	}
 }
@@ -143,72 +202,124 @@ func pixels(x *Node) *Node {
 	return DivScalar(ConvertDType(x, dtypes.Float32), 255)
 }
 
+// attacked is a batch with what the attack made of it, all on the device: images, context and state, as float.
+type attacked struct {
+	x     *tensors.Tensor
+	rest  []*tensors.Tensor // context, then state
+	state int               // where the state begins
+}
+
+func (a *attacked) free() {
+	a.x.MustFinalizeAll()
+	for _, t := range a.rest {
+		t.MustFinalizeAll()
+	}
+}
+
+// args are the inputs of every program behind the memory.
+func (p *programs) args(b *batch, scalars []float32, more ...any) []any {
+	args := []any{b.labels, scalars}
+	if p.method.Keys {
+		args = append(args, b.keys)
+	}
+	return append(args, more...)
+}
+
+// values are the scalars at a round of a step: of the attack, of a perturbation of weights or of a replay.
+func (p *programs) values(at Progress, round int) []float32 {
+	v := []float32{float32(round)}
+	for _, s := range p.scalars {
+		v = append(v, float32(s.At(at)))
+	}
+	return v
+}
+
 // run is one training step; it returns the logged numbers.
-func (p *programs) run(b *batch, lr, decay float64) ([]float32, error) {
+func (p *programs) run(b *batch, at Progress) ([]float32, error) {
+	at.Start = p.start
+	if p.before.run != nil {
+		if err := p.before.run(b, at); err != nil {
+			return nil, err
+		}
+	}
 	if p.method.Inner == nil {
-		return p.descend(b.images, nil, b.labels, lr, decay)
+		return p.descend(b, nil, at)
 	}
-	x, adv, err := p.perturb(b)
+	a, err := p.perturb(b, at)
 	if err != nil {
 		return nil, err
 	}
-	defer x.FinalizeAll()
-	defer adv.FinalizeAll()
-	return p.descend(x, adv, b.labels, lr, decay)
+	defer a.free()
+	return p.descend(b, a, at)
 }
 
-// descend updates the memory and returns the logged numbers; adv is nil for methods without an attack.
-func (p *programs) descend(x, adv, y *tensors.Tensor, lr, decay float64) ([]float32, error) {
-	args, err := p.memory.donate(p.backend)
+// descend updates the memory on a batch, attacked or not, and returns the logged numbers.
+func (p *programs) descend(b *batch, a *attacked, at Progress) (numbers []float32, err error) {
+	images := []any{b.images}
+	if a != nil {
+		images[0] = a.x
+		for _, t := range a.rest {
+			images = append(images, t)
+		}
+	}
+	if p.ascend != nil {
+		for round := range p.method.Ascend.Rounds {
+			if _, err := p.ascend.run(p.args(b, p.values(at, round), images...)...); err != nil {
+				return nil, err
+			}
+		}
+	}
+	replays := max(1, p.method.Replays)
+	for k := range replays {
+		now := Progress{at.Step*replays + k, at.Total * replays, at.PerEpoch * replays, at.Start * replays}
+		out, err := p.update.run(p.args(b, p.values(now, k), images...)...)
+		if err != nil {
+			return nil, err
+		}
+		numbers = numbers[:0]
+		err = out[0].ConstFlatData(func(flat any) { numbers = append(numbers, flat.([]float32)...) })
+		out[0].MustFinalizeAll()
+		if err != nil {
+			return nil, fmt.Errorf("cureml: update step: %w", err)
+		}
+	}
+	return numbers, nil
+}
+
+// perturb makes the adversarial images.
+func (p *programs) perturb(b *batch, at Progress) (*attacked, error) {
+	out, err := p.begin.run(p.args(b, p.values(at, 0), b.images, b.noise)...)
 	if err != nil {
 		return nil, err
 	}
-	args = append(args, x, y, float32(lr), float32(decay))
-	if adv != nil {
-		args = append(args, adv)
+	a := &attacked{x: out[0], rest: out[1:], state: p.contexts}
+	for round := range p.method.Inner.PGD.Steps {
+		args := p.args(b, p.values(at, round), a.x)
+		for i, t := range a.rest {
+			if i < a.state {
+				args = append(args, t)
+				continue
+			}
+			donated, err := DonateTensorBuffer(t, p.backend, 0)
+			if err != nil {
+				return nil, fmt.Errorf("cureml: attack step: %w", err)
+			}
+			args = append(args, donated)
+		}
+		next, err := p.attack.run(args...)
+		if err != nil {
+			return nil, err
+		}
+		copy(a.rest[a.state:], next)
 	}
-	out, err := p.update.Exec(args...)
-	if err != nil {
-		return nil, fmt.Errorf("cureml: update step: %w", err)
-	}
-	for i, name := range p.memory.names {
-		p.memory.values[name] = out[i]
-	}
-	last := out[len(out)-1]
-	defer last.FinalizeAll()
-	var numbers []float32
-	err = last.ConstFlatData(func(flat any) { numbers = append(numbers, flat.([]float32)...) })
-	return numbers, err
+	return a, nil
 }
 
-// perturb makes the adversarial images; both results stay on the device.
-func (p *programs) perturb(b *batch) (x, adv *tensors.Tensor, err error) {
-	student := make([]any, len(p.list), len(p.list)+4)
-	for i, t := range p.list {
-		student[i] = p.memory.values[roleStudent+t.Name]
+// tracked is how many training-mode passes of the student a step makes.
+func (p *programs) tracked() int64 {
+	n := p.perUpdate * int64(max(1, p.method.Replays))
+	if p.method.Inner != nil {
+		n += p.perAttack * int64(p.method.Inner.PGD.Steps)
 	}
-	out, err := p.begin.Exec(append(student, b.images, b.noise)...)
-	if err != nil {
-		return nil, nil, fmt.Errorf("cureml: start of the attack: %w", err)
-	}
-	x, adv = out[0], out[1]
-	for range p.method.Inner.PGD.Steps {
-		donated, err := DonateTensorBuffer(adv, p.backend, 0)
-		if err != nil {
-			return nil, nil, fmt.Errorf("cureml: attack step: %w", err)
-		}
-		args := append(student[:len(p.list):len(p.list)], x, donated, b.labels)
-		if p.method.Inner.Reference {
-			args = append(args, out[2])
-		}
-		next, err := p.attack.Exec(args...)
-		if err != nil {
-			return nil, nil, fmt.Errorf("cureml: attack step: %w", err)
-		}
-		adv = next[0]
-	}
-	if p.method.Inner.Reference {
-		err = out[2].FinalizeAll()
-	}
-	return x, adv, err
+	return n
 }

@@ -6,7 +6,6 @@ import (
 	"math"
 
 	"github.com/gomlx/compute"
-	. "github.com/gomlx/gomlx/core/graph" //nolint:revive
 
 	"cure/data"
 )
@@ -40,8 +39,11 @@ func NewStepper(backend compute.Backend, cfg Config, set *data.Set) (*Stepper, e
 	if err != nil {
 		return nil, err
 	}
-	memory := newMemory(start, method.Revision)
-	p, err := newPrograms(backend, cfg, method, start.Tensors, memory)
+	memory, _, err := newMemory(start, cfg, method)
+	if err != nil {
+		return nil, err
+	}
+	p, err := newPrograms(backend, cfg, method, memory)
 	if err != nil {
 		memory.Free()
 		return nil, err
@@ -57,8 +59,8 @@ func NewStepper(backend compute.Backend, cfg Config, set *data.Set) (*Stepper, e
 func (s *Stepper) Step() (loss float64, err error) {
 	b := <-s.batches
 	defer b.free()
-	lr := s.cfg.Schedule.At(s.done%(s.cfg.Epochs*s.perEpoch), s.cfg.Epochs*s.perEpoch, s.perEpoch)
-	numbers, err := s.programs.run(b, lr, s.cfg.Cure.decayAt(s.cfg.Seed, s.done))
+	total := s.cfg.Epochs * s.perEpoch
+	numbers, err := s.programs.run(b, Progress{Step: s.done % total, Total: total, PerEpoch: s.perEpoch})
 	if err != nil {
 		return 0, err
 	}
@@ -72,10 +74,6 @@ func (s *Stepper) Free() {
 	for b := range s.batches {
 		b.free()
 	}
-	for _, program := range []*Exec{s.programs.begin, s.programs.attack, s.programs.update} {
-		if program != nil {
-			program.Finalize()
-		}
-	}
+	s.programs.finalize()
 	s.programs.memory.Free()
 }

@@ -7,6 +7,18 @@ import (
 	"cure/cureml/nn"
 )
 
+// TradesConfig holds TRADES' own parameters.
+type TradesConfig struct {
+	Beta float64 `json:"beta"`
+	// ReleasedBN forwards the clean batch a second time, after the adversarial one, as trades.py does; only running
+	// statistics can tell.
+	ReleasedBN bool `json:"released_bn"`
+}
+
+func tuneTrades(c *Config) { c.Trades.Beta = 6 }
+
+func checkTrades(c Config) error { return weight("trades.beta", c.Trades.Beta) }
+
 // Trades is TRADES (Zhang et al., ICML 2019):
 //
 //	min mean CE(f(x), y) + β·mean KL(p(x) ‖ p(x')),   x' = argmax KL(p(x) ‖ p(x')) from x + 0.001·N(0,1), mode E
@@ -16,7 +28,7 @@ import (
 // field Trades.ReleasedBN repeats the clean forward for that.
 func Trades(c Config) Method {
 	pgd := c.Attack.pgd("kl", attacks.Normal)
-	return Method{Name: "trades", Inner: &Inner{PGD: pgd, Reference: true}, Update: func(u *Update) Outcome {
+	return Method{Name: "trades", Inner: &Inner{PGD: pgd, Mode: c.Attack.mode(nn.Eval), Context: natural}, Update: func(u *Update) Outcome {
 		nat := u.Student.Forward(nn.Train, u.X)
 		adv := u.Student.Forward(nn.Train, u.Adv)
 		if c.Trades.ReleasedBN {

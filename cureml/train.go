@@ -72,8 +72,7 @@ func Train(ctx context.Context, backend compute.Backend, cfg Config, sets Sets, 
 	if err != nil {
 		return nil, err
 	}
-	defer r.memory.Free()
-	defer r.eval.close()
+	defer r.close()
 	return r.train(ctx)
 }
 
@@ -81,7 +80,7 @@ func Train(ctx context.Context, backend compute.Backend, cfg Config, sets Sets, 
 type run struct {
 	cfg      Config
 	folder   *folder
-	phases   []*programs // natural warm-up, if any, then the method
+	phases   []runPhase
 	memory   *Memory
 	batcher  *batcher
 	eval     *evaluation
@@ -93,6 +92,12 @@ type run struct {
 	afterStep func(step int)
 }
 
+// runPhase is a phase with its programs.
+type runPhase struct {
+	phase
+	*programs
+}
+
 func newRun(backend compute.Backend, cfg Config, start *nn.State, sets Sets, f *folder, out io.Writer) (*run, error) {
 	method, err := NewMethod(cfg)
 	if err != nil {
@@ -100,7 +105,15 @@ func newRun(backend compute.Backend, cfg Config, start *nn.State, sets Sets, f *
 	}
 	r := &run{cfg: cfg, folder: f, perEpoch: stepsPerEpoch(sets.Train.Len(), cfg.Batch)}
 	r.at = progress{Tracked: start.Tracked, Best: -1}
-	r.memory = newMemory(start, method.Revision)
+	var warnings []string
+	if r.memory, warnings, err = newMemory(start, cfg, method); err != nil {
+		return nil, err
+	}
+	for _, w := range warnings {
+		if out != nil {
+			fmt.Fprintln(out, "warning:", w)
+		}
+	}
 	if _, err := os.Stat(filepath.Join(f.dir, checkpointFile)); err == nil {
 		if r.at, err = loadCheckpoint(f.dir, r.memory); err != nil {
 			return nil, err
@@ -110,19 +123,16 @@ func newRun(backend compute.Backend, cfg Config, start *nn.State, sets Sets, f *
 	if err := f.openMetrics(r.at.Metrics); err != nil {
 		return nil, err
 	}
-	phases := []Method{method}
-	if method.Revision && cfg.Cure.WarmupEpochs > 0 {
-		phases = []Method{Natural(cfg), method}
-	}
-	for _, m := range phases {
-		p, err := newPrograms(backend, cfg, m, start.Tensors, r.memory)
+	for _, ph := range cfg.phases(method) {
+		p, err := newPrograms(backend, cfg, ph.method, r.memory)
 		if err != nil {
 			return nil, err
 		}
-		r.phases = append(r.phases, p)
+		p.start = ph.from * r.perEpoch
+		r.phases = append(r.phases, runPhase{ph, p})
 	}
 	r.batcher = newBatcher(cfg, sets.Train, method)
-	if r.eval, err = newEvaluation(backend, cfg, start.Tensors, sets.Test, sets.Validation); err != nil {
+	if r.eval, err = newEvaluation(backend, cfg, r.memory, sets.Test, sets.Validation); err != nil {
 		return nil, err
 	}
 	r.show = newDisplay(out, cfg, r.perEpoch)
@@ -177,33 +187,48 @@ func (r *run) train(ctx context.Context) (*Summary, error) {
 	return r.finish()
 }
 
+func (r *run) close() {
+	for _, p := range r.phases {
+		p.finalize()
+	}
+	r.memory.Free()
+	if r.eval != nil {
+		r.eval.close()
+	}
+}
+
+// phase is what the next step belongs to.
+func (r *run) phase() (now runPhase) {
+	for _, p := range r.phases {
+		if r.at.Step >= p.start {
+			now = p
+		}
+	}
+	return now
+}
+
 // step runs one training step.
 func (r *run) step(b *batch) error {
-	phase := r.phases[len(r.phases)-1]
-	warmup := 0
-	if len(r.phases) > 1 {
-		warmup = r.cfg.Cure.WarmupEpochs * r.perEpoch
-		if r.at.Step < warmup {
-			phase = r.phases[0]
-		}
-		if r.at.Step == warmup {
-			if err := r.copyStudent(); err != nil {
+	phase := r.phase()
+	if r.at.Step == phase.start {
+		for _, role := range phase.copies {
+			if err := r.memory.copyNetwork(role, student); err != nil {
 				return err
 			}
 		}
 	}
-	lr := r.cfg.Schedule.At(r.at.Step, r.total(), r.perEpoch)
-	numbers, err := phase.run(b, lr, r.cfg.Cure.decayAt(r.cfg.Seed, r.at.Step-warmup))
+	at := Progress{Step: r.at.Step, Total: r.total(), PerEpoch: r.perEpoch}
+	numbers, err := phase.run(b, at)
 	if err != nil {
 		return err
 	}
 	r.at.Step++
-	r.at.Tracked += int64(phase.tracked)
+	r.at.Tracked += phase.tracked()
 	if loss := float64(numbers[0]); math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return r.diverged(loss)
 	}
 	r.at.Means.add(phase.logged, numbers)
-	r.show.step(r.at.Step, lr, phase.logged, numbers)
+	r.show.step(r.at.Step, phase.logged, numbers)
 	return nil
 }
 
@@ -213,31 +238,6 @@ func (r *run) diverged(loss float64) error {
 		good = fmt.Sprintf("the last good checkpoint is %s, of step %d", filepath.Join(r.folder.dir, checkpointFile), r.saved)
 	}
 	return fmt.Errorf("cureml: the loss is %v at step %d (epoch %d); %s", loss, r.at.Step, (r.at.Step-1)/r.perEpoch+1, good)
-}
-
-// copyStudent makes the revision model a true copy of the student, at the end of a natural warm-up.
-func (r *run) copyStudent() error {
-	for _, t := range r.phases[0].list {
-		v, err := r.memory.host(roleStudent + t.Name)
-		if err == nil {
-			err = r.memory.set(roleRevision+t.Name, v)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// decayAt is the decay d of the revision model's update at a step counted from 0: 1, that is none, with probability 1 - r.
-func (c CureConfig) decayAt(seed uint64, step int) float64 {
-	if step < 0 || data.Stream(seed, "ema", uint64(step)).Float64() >= c.EMARate {
-		return 1
-	}
-	if c.EMAWarm {
-		return math.Min(1-1/float64(step+2), c.EMADecay)
-	}
-	return c.EMADecay
 }
 
 func (r *run) log() error {
@@ -270,7 +270,7 @@ func (r *run) endOfEpoch(ctx context.Context) error {
 	}
 	if v, ok := line["val_robust"].(float64); ok && v > r.at.Best {
 		r.at.Best = v
-		if err := r.weights(roleStudent, bestFile); err != nil {
+		if err := r.weights(r.eval.role, bestFile); err != nil {
 			return err
 		}
 	}
@@ -282,7 +282,7 @@ func (r *run) endOfEpoch(ctx context.Context) error {
 
 // weights writes the network of a role as a PyTorch state dict.
 func (r *run) weights(role, name string) error {
-	s, err := r.memory.network(role, r.cfg.Arch, r.phases[0].list, r.at.Tracked)
+	s, err := r.memory.state(role, r.at.Tracked)
 	if err != nil {
 		return err
 	}
@@ -309,11 +309,14 @@ func (r *run) interrupted() error {
 }
 
 func (r *run) finish() (*Summary, error) {
-	if err := r.weights(roleStudent, finalFile); err != nil {
+	if err := r.weights(student, finalFile); err != nil {
 		return nil, err
 	}
-	if r.phases[len(r.phases)-1].method.Revision {
-		if err := r.weights(roleRevision, revisionFile); err != nil {
+	for _, n := range r.memory.roles[1:] {
+		if n.Kind == Frozen {
+			continue
+		}
+		if err := r.weights(n.Role, n.Role+weightsSuffix); err != nil {
 			return nil, err
 		}
 	}

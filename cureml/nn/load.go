@@ -79,6 +79,23 @@ func Load(a Arch, d *weights.Dict) (*State, error) {
 	return nil, fmt.Errorf("nn: %s: tensors %s", what, strings.Join(faults, "; "))
 }
 
+// OpenFile reads a safetensors or PyTorch file whatever network it holds, which names and shapes of its tensors must tell.
+func OpenFile(path string) (s *State, warnings []string, err error) {
+	d, err := weights.Read(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	bare, _, err := unwrap(d, Arch{})
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w (file %s)", err, path)
+	}
+	a, ok := detect(bare)
+	if !ok {
+		return nil, nil, fmt.Errorf("nn: %s holds no network that its names tell: accepted are %s", path, Names)
+	}
+	return LoadFile(a, path)
+}
+
 // LoadFile reads a safetensors or PyTorch file as [Load] does. warnings tells of values that make no sense (NaN, Inf,
 // variances below 0) and of a form that the file leaves open.
 func LoadFile(a Arch, path string) (s *State, warnings []string, err error) {

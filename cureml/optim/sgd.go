@@ -31,9 +31,8 @@ func (o SGD) Validate() error {
 	return nil
 }
 
-// Update returns the new weight and velocity of one tensor. lr is a scalar node. Where keep (nil, or a mask of w's shape)
-// is true, weight and velocity keep their bits.
-func (o SGD) Update(w, grad, velocity, lr, keep *Node) (newW, newV *Node) {
+// Update returns the new weight and velocity of one tensor. lr is a scalar node.
+func (o SGD) Update(w, grad, velocity, lr *Node) (newW, newV *Node) {
 	g := Add(grad, MulScalar(w, o.WeightDecay))
 	newV = Add(MulScalar(velocity, o.Momentum), g)
 	step := newV
@@ -41,8 +40,5 @@ func (o SGD) Update(w, grad, velocity, lr, keep *Node) (newW, newV *Node) {
 		step = Add(g, MulScalar(newV, o.Momentum))
 	}
 	newW = Sub(w, Mul(step, lr))
-	if keep != nil {
-		newW, newV = Where(keep, w, newW), Where(keep, velocity, newV)
-	}
 	return newW, newV
 }

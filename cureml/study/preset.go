@@ -39,9 +39,9 @@ var presets = []Preset{
 	{
 		Name: "mini", Arch: resnet18(16), Data: Mini, TestImages: 256,
 		recipe: func(c *cureml.Config) {
-			c.Epochs = map[string]int{"natural": 8, "cure": 4}[c.Method]
+			c.Epochs = map[string]int{"natural": 8, "cure": 3}[c.Method]
 			if c.Epochs == 0 {
-				c.Epochs = 5
+				c.Epochs = 4
 			}
 			c.LogEvery, c.EvalImages = 13, 128 // 39 steps are an epoch
 		},

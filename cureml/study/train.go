@@ -94,8 +94,12 @@ func sameConfig(dir string, c cureml.Config) (bool, error) {
 // finished reports whether the run has written all that a run leaves.
 func finished(dir string, c cureml.Config) bool {
 	names := []string{"final.safetensors"}
-	if m, err := cureml.NewMethod(c); err == nil && m.Revision {
-		names = append(names, "revision.safetensors")
+	if m, err := cureml.NewMethod(c); err == nil {
+		for _, n := range m.Networks {
+			if n.Kind != cureml.Frozen {
+				names = append(names, n.Role+".safetensors")
+			}
+		}
 	}
 	for _, name := range names {
 		if !exists(filepath.Join(dir, name)) {

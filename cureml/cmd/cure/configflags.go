@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/spf13/pflag"
 
 	"cure/cureml"
@@ -92,6 +95,21 @@ func configFlags(fs *pflag.FlagSet) (apply func(config) error) {
 		c.Schedule, err = optim.ParseSchedule(v, c.Schedule.Max) // comes after lr
 		return err
 	})
+	word("teacher", "robust teacher of methods that distil one: a run folder, a weights file or zoo:NAME", func(c config) *string { return &c.Teacher.Robust })
+	word("natural-teacher", "natural teacher, likewise", func(c config) *string { return &c.Teacher.Natural })
+	set := fs.StringArray("set", nil, "any value by its path in config.json, such as mart.beta=5; may be repeated")
+	changes["set"] = func(c config) error {
+		for _, text := range *set {
+			path, value, ok := strings.Cut(text, "=")
+			if !ok {
+				return fmt.Errorf("--set %q: want PATH=VALUE, such as mart.beta=5", text)
+			}
+			if err := c.Set(path, value); err != nil {
+				return fmt.Errorf("--set: %w", err)
+			}
+		}
+		return nil
+	}
 	return func(c config) (err error) {
 		fs.Visit(func(flag *pflag.Flag) {
 			if change := changes[flag.Name]; change != nil && err == nil {
