@@ -31,7 +31,7 @@ func TestPaperFace(t *testing.T) {
 	}
 
 	// What the library computes.
-	got := onGraph(t, student, revision, b, func(u *Update) []*Node {
+	got := onGraph(t, CURE(c), student, revision, b, func(u *Update) []*Node {
 		momentum := map[string]*Node{}
 		for _, name := range names {
 			w := u.Student.Vars[name]
@@ -50,7 +50,7 @@ func TestPaperFace(t *testing.T) {
 	weights := student.host(t)
 	gradients := map[string][][]float64{}
 	for _, term := range []string{"nat", "adv", "loss"} {
-		gradients[term] = onGraph(t, student, revision, b, func(u *Update) []*Node {
+		gradients[term] = onGraph(t, CURE(c), student, revision, b, func(u *Update) []*Node {
 			p := func(z *Node) *Node { e := Exp(z); return Div(e, ReduceAndKeep(e, ReduceSum, -1)) }
 			pNat, pAdv := p(u.Student.Forward(nn.Train, u.X)), p(u.Student.Forward(nn.Train, u.Adv))
 			rNat, rAdv := StopGradient(p(u.Nets[Revision].Forward(nn.Train, u.X))), StopGradient(p(u.Nets[Revision].Forward(nn.Train, u.Adv)))
@@ -106,7 +106,7 @@ func TestReleasedFaceMoves(t *testing.T) {
 	c := smallConfig("cure")
 	c.Cure.Face, c.Cure.Percentile = "released", 0.9
 	zeros := 0
-	for i, g := range onGraph(t, student, revision, b, func(u *Update) []*Node { return CURE(c).Update(u).Grads }) {
+	for i, g := range onGraph(t, CURE(c), student, revision, b, func(u *Update) []*Node { return CURE(c).Update(u).Grads }) {
 		name := student.trainable()[i]
 		masked := 0
 		for _, v := range g {
@@ -135,7 +135,7 @@ func TestRevise(t *testing.T) {
 			c := smallConfig("cure")
 			c.Cure.EMABN = bn
 			follow := CURE(c).Networks[0].follow
-			out := onGraph(t, student, revision, b, func(u *Update) (out []*Node) {
+			out := onGraph(t, CURE(c), student, revision, b, func(u *Update) (out []*Node) {
 				for _, tensor := range student.list {
 					out = append(out, u.Student.Vars[tensor.Name], u.Nets[Revision].Vars[tensor.Name])
 				}

@@ -2,7 +2,9 @@ package cureml
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"testing"
 
 	. "github.com/gomlx/gomlx/core/graph"
@@ -46,7 +48,7 @@ func TestLossGradients(t *testing.T) {
 			t.Fatal(err)
 		}
 		loss := func(n net64) [][]float64 {
-			return onGraph(t, n, revision, b, func(u *Update) []*Node {
+			return onGraph(t, method, n, revision, b, func(u *Update) []*Node {
 				o := method.Update(u)
 				return append([]*Node{o.Log[0].Value}, o.Grads...)
 			})
@@ -83,59 +85,67 @@ func TestLossGradients(t *testing.T) {
 	}
 }
 
-// TestRunningStatistics watches which running statistics each method moves, and how many training passes it counts.
+// TestRunningStatistics watches which running statistics each method moves, in the update and in a step of its attack.
 func TestRunningStatistics(t *testing.T) {
-	student, revision, b := newNet64(t, 1), newNet64(t, 2), newBatch64(3)
+	student, other, b := newNet64(t, 1), newNet64(t, 2), newBatch64(3)
 	for _, tc := range []struct {
-		name    string
-		config  Config
-		x, adv  int // passes over clean and adversarial images in mode T, in that order repeated
-		again   bool
-		revMove bool
+		name   string
+		config Config
+		// update lists the passes in mode T of each network in an update, in order: x over clean images, a over adversarial ones.
+		update map[string]string
+		attack bool // an attack step moves the student's
 	}{
-		{"natural", smallConfig("natural"), 1, 0, false, false},
-		{"at", smallConfig("at"), 0, 1, false, false},
-		{"trades", smallConfig("trades"), 1, 1, false, false},
-		{"trades released", func() Config { c := smallConfig("trades"); c.Trades.ReleasedBN = true; return c }(), 1, 1, true, false},
-		{"cure", smallConfig("cure"), 1, 1, false, true},
-		{"cure copied", smallMethods()["cure ema_bn copied"], 1, 1, false, false},
+		{"natural", smallConfig("natural"), map[string]string{Student: "x"}, false},
+		{"at", smallConfig("at"), map[string]string{Student: "a"}, false},
+		{"at attacked in T", func() Config { c := smallConfig("at"); c.Attack.BN = "T"; return c }(), map[string]string{Student: "a"}, true},
+		{"at attacked in T0", func() Config { c := smallConfig("at"); c.Attack.BN = "T0"; return c }(), map[string]string{Student: "a"}, false},
+		{"trades", smallConfig("trades"), map[string]string{Student: "xa"}, false},
+		{"trades released", func() Config { c := smallConfig("trades"); c.Trades.ReleasedBN = true; return c }(), map[string]string{Student: "xax"}, false},
+		{"cure", smallConfig("cure"), map[string]string{Student: "xa", Revision: "xa"}, false},
+		{"cure copied", smallMethods()["cure ema_bn copied"], map[string]string{Student: "xa", Revision: ""}, false},
 	} {
 		method, err := NewMethod(tc.config)
 		if err != nil {
 			t.Fatal(err)
 		}
 		const stat = "bn1.running_mean"
-		var tracked int
-		got := onGraph(t, student, revision, b, func(u *Update) []*Node {
+		roles := slices.Sorted(maps.Keys(tc.update))
+		read := func(u *Update) (out []*Node) {
+			for _, role := range roles {
+				out = append(out, u.Nets[role].Vars[stat])
+			}
+			return out
+		}
+		tracked := 0
+		got := onGraph(t, method, student, other, b, func(u *Update) []*Node {
 			method.Update(u)
 			tracked = u.Student.Tracked
-			return []*Node{u.Student.Vars[stat], u.Nets[Revision].Vars[stat]}
+			return read(u)
 		})
-		want := onGraph(t, student, revision, b, func(u *Update) []*Node {
-			u.Student.Arch.Name = "resnet18"
-			for range tc.x {
-				u.Student.Forward(nn.Train, u.X)
+		want := onGraph(t, method, student, other, b, func(u *Update) []*Node {
+			for role, passes := range tc.update {
+				for _, images := range passes {
+					u.Nets[role].Forward(nn.Train, map[rune]*Node{'x': u.X, 'a': u.Adv}[images])
+				}
 			}
-			for range tc.adv {
-				u.Student.Forward(nn.Train, u.Adv)
-			}
-			if tc.again {
-				u.Student.Forward(nn.Train, u.X)
-			}
-			before := u.Nets[Revision].Vars[stat]
-			if tc.revMove {
-				u.Nets[Revision].Forward(nn.Train, u.X)
-				u.Nets[Revision].Forward(nn.Train, u.Adv)
-			}
-			return []*Node{u.Student.Vars[stat], u.Nets[Revision].Vars[stat], before}
+			return read(u)
 		})
-		mltest.Close(t, tc.name+": student", got[0], want[0], 1e-14, 0)
-		mltest.Close(t, tc.name+": revision", got[1], want[1], 1e-14, 0)
-		if moved := fmt.Sprint(got[1]) != fmt.Sprint(want[2]); moved != tc.revMove {
-			t.Errorf("%s: statistics of the revision model moved: %v, want %v", tc.name, moved, tc.revMove)
+		for i, role := range roles {
+			mltest.Close(t, tc.name+": "+role, got[i], want[i], 1e-14, 0)
 		}
-		if passes := tc.x + tc.adv; tracked != passes && !(tc.again && tracked == passes+1) {
-			t.Errorf("%s: counts %d training passes, want %d", tc.name, tracked, passes)
+		if tracked != len(tc.update[Student]) {
+			t.Errorf("%s: counts %d training passes, want %d", tc.name, tracked, len(tc.update[Student]))
+		}
+		if method.Inner == nil {
+			continue
+		}
+		moved := onGraph(t, method, student, other, b, func(u *Update) []*Node {
+			before := u.Student.Vars[stat]
+			method.Inner.step(&u.Frame, u.State)
+			return []*Node{before, u.Student.Vars[stat]}
+		})
+		if got := !slices.Equal(moved[0], moved[1]); got != tc.attack {
+			t.Errorf("%s: a step of the attack moves running statistics: %v, want %v", tc.name, got, tc.attack)
 		}
 	}
 }
@@ -148,7 +158,7 @@ func TestIdentities(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return onGraph(t, student, revision, b, func(u *Update) []*Node {
+		return onGraph(t, method, student, revision, b, func(u *Update) []*Node {
 			o := method.Update(u)
 			for i, keep := range o.Keep { // as the update would see them: conserved entries have no gradient
 				if keep != nil {

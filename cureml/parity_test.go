@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -291,7 +290,7 @@ func TestCureStepParity(t *testing.T) {
 		grads := onXLA(t, []*nn.State{o, second}, []*tensors.Tensor{x, adv, y}, func(nets []*nn.Net, in []*Node) []*Node {
 			var out []*Node
 			for _, m := range []Method{method, CURE(free)} {
-				out = append(out, m.Update(testUpdate(fork(nets[0]), fork(nets[1]), in)).Grads...)
+				out = append(out, m.Update(testUpdate(m, fork(nets[0]), fork(nets[1]), in)).Grads...)
 			}
 			return out
 		})
@@ -439,6 +438,3 @@ func l2(v []float32) float64 {
 	}
 	return math.Sqrt(sum)
 }
-
-// fork is a net whose passes leave the statistics of n alone.
-func fork(n *nn.Net) *nn.Net { return &nn.Net{Arch: n.Arch, Vars: maps.Clone(n.Vars)} }

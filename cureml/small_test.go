@@ -2,8 +2,11 @@ package cureml
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -23,6 +26,7 @@ func smallConfig(method string) Config {
 	c.Attack.Steps, c.LogEvery, c.CheckpointEvery = 2, 2, 2
 	c.EvalEvery, c.EvalImages = 1, 4
 	c.Cure.EMARate = 0.5
+	c.Teacher = TeacherConfig{Robust: "zoo:trades", Natural: "zoo:natural"}
 	return c
 }
 
@@ -117,21 +121,47 @@ func (n net64) host(t testing.TB) (values [][]float64) {
 	return values
 }
 
-// testUpdate is an update of net on images, adversarial images and labels, with another network as whatever a method has
-// beside the student, and a learning rate of 0.1.
-func testUpdate(net, other *nn.Net, in []*Node) *Update {
-	u := &Update{Adv: in[1], State: in[1:2], Names: trainable(net.Arch)}
+// testUpdate is an update of method m on images, adversarial images and labels: every network beside the student has the
+// values of other, cells their first values, scheduled numbers those of the first step, the learning rate 0.1.
+func testUpdate(m Method, net, other *nn.Net, in []*Node) *Update {
+	u := &Update{Names: trainable(net.Arch)}
 	u.X, u.Y, u.Student = in[0], in[2], net
-	u.Nets = map[string]*nn.Net{student: net, Revision: other}
-	u.scalars = map[string]*Node{"lr": ConstAs(u.X, 0.1)}
+	u.Nets, u.Cells = map[string]*nn.Net{student: net}, map[string]*Node{}
+	for _, n := range m.Networks {
+		u.Nets[n.Role] = fork(other)
+	}
+	for _, c := range m.Cells {
+		u.Cells[c.Name] = BroadcastToDims(ConstAs(u.X, c.Fill), c.Shape...)
+	}
+	u.scalars = map[string]*Node{"lr": ConstAs(u.X, 0.1), "round": ConstAs(u.X, 0)}
+	for _, s := range m.Scalars {
+		u.scalars[s.Name] = ConstAs(u.X, s.At(Progress{Total: 10, PerEpoch: 5}))
+	}
+	if m.Keys {
+		u.Keys = Iota(u.X.Graph(), shapes.Make(dtypes.Uint32, u.X.Shape().Dim(0), 2), 0)
+	}
+	if m.Inner == nil {
+		return u
+	}
+	u.State = []*Node{in[1]}
+	if m.Inner.Context != nil {
+		u.Context = m.Inner.Context(&u.Frame)
+	}
+	if m.Inner.Begin != nil {
+		u.State = m.Inner.Begin(&u.Frame, in[1])
+	}
+	u.Adv = u.State[0]
 	return u
 }
 
-// onGraph runs fn on the Go backend with a student, a revision model and a batch in float64, and returns what fn returns.
-func onGraph(t testing.TB, student, revision net64, b batch64, fn func(u *Update) []*Node) [][]float64 {
+// fork is a net whose passes leave the statistics of n alone.
+func fork(n *nn.Net) *nn.Net { return &nn.Net{Arch: n.Arch, Vars: maps.Clone(n.Vars)} }
+
+// onGraph runs fn on the Go backend with an update of m in float64, and returns what fn returns.
+func onGraph(t testing.TB, m Method, student, other net64, b batch64, fn func(u *Update) []*Node) [][]float64 {
 	t.Helper()
 	args := []any{b.x, b.adv, b.y}
-	for _, n := range []net64{student, revision} {
+	for _, n := range []net64{student, other} {
 		for _, v := range n.values {
 			args = append(args, v)
 		}
@@ -144,7 +174,7 @@ func onGraph(t testing.TB, student, revision net64, b batch64, fn func(u *Update
 			}
 			return n
 		}
-		return fn(testUpdate(net(in[3:3+len(student.list)]), net(in[3+len(student.list):]), in))
+		return fn(testUpdate(m, net(in[3:3+len(student.list)]), net(in[3+len(student.list):]), in))
 	})
 	if err != nil {
 		t.Fatal(err)
