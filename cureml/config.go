@@ -34,7 +34,9 @@ type Config struct {
 	Trades     TradesConfig   `json:"trades,omitzero"`
 	Cure       CureConfig     `json:"cure,omitzero"`
 	Teacher    TeacherConfig  `json:"teacher,omitzero"`
-	Average    AverageConfig  `json:"average,omitzero"`
+	// Layerwise trains some blocks and freezes the others.
+	Layerwise LayerwiseConfig `json:"layerwise,omitzero"`
+	Average   AverageConfig   `json:"average,omitzero"`
 	// LogEvery and CheckpointEvery are in steps; both also happen at the end of an epoch.
 	LogEvery        int `json:"log_every"`
 	CheckpointEvery int `json:"checkpoint_every"`
@@ -101,7 +103,7 @@ func (c Config) Validate() error {
 		return nil
 	}
 	if err := first(
-		c.Arch.Validate(), c.Schedule.Validate(), c.SGD.Validate(), c.Attack.Validate(), c.Average.validate(),
+		c.Arch.Validate(), c.Schedule.Validate(), c.SGD.Validate(), c.Attack.Validate(), c.Average.validate(), c.Layerwise.validate(),
 		count("epochs", c.Epochs, 1), count("batch", c.Batch, 1), count("log_every", c.LogEvery, 1),
 		count("checkpoint_every", c.CheckpointEvery, 1), count("eval_every", c.EvalEvery, 0), count("eval_images", c.EvalImages, 0),
 	); err != nil {

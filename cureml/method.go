@@ -146,7 +146,7 @@ type Update struct {
 	// Adv are the adversarial images; State is all that the attack ended with, Adv first.
 	Adv   *Node
 	State []*Node
-	// Names are the student's trainable tensors.
+	// Names are the student's tensors that are trained: all with gradients but those that the config freezes.
 	Names []string
 }
 
@@ -172,17 +172,20 @@ type Outcome struct {
 // Perturbed is a weight that was perturbed.
 type Perturbed struct{ Origin, By *Node }
 
-// Gradient differentiates loss with respect to every trainable tensor of the student.
-func (u *Update) Gradient(loss *Node) []*Node { return u.GradientOf("student", loss) }
+// Gradient differentiates loss with respect to the student's tensors of Names.
+func (u *Update) Gradient(loss *Node) []*Node { return Gradient(loss, nodesOf(u.Student, u.Names)...) }
 
-// GradientOf differentiates loss with respect to every trainable tensor of the network of a role.
+// GradientOf differentiates loss with respect to every trainable tensor of another network.
 func (u *Update) GradientOf(role string, loss *Node) []*Node {
 	net := u.Nets[role]
-	var nodes []*Node
-	for _, name := range trainable(net.Arch) {
+	return Gradient(loss, nodesOf(net, trainable(net.Arch))...)
+}
+
+func nodesOf(net *nn.Net, names []string) (nodes []*Node) {
+	for _, name := range names {
 		nodes = append(nodes, net.Vars[name])
 	}
-	return Gradient(loss, nodes...)
+	return nodes
 }
 
 // trainable names the tensors with gradients of a valid architecture, in order.

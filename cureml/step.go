@@ -2,6 +2,7 @@ package cureml
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -130,6 +131,7 @@ func (p *programs) beginGraph(f *Frame, in []*Node) []*Node {
 func (p *programs) attackGraph(f *Frame, in []*Node) []*Node {
 	rest := p.share(f, in)
 	f.X, f.Context = rest[0], rest[1:1+p.contexts]
+	f.Student.FixedNorm = p.cfg.fixedNorms()
 	next := p.method.Inner.step(f, rest[1+p.contexts:])
 	p.perAttack = int64(f.Student.Tracked)
 	return next
@@ -139,7 +141,8 @@ func (p *programs) attackGraph(f *Frame, in []*Node) []*Node {
 func (p *programs) outer(f *Frame, in []*Node) *Update {
 	rest := p.share(f, in)
 	f.X = pixels(rest[0])
-	u := &Update{Frame: *f, Names: trainable(p.cfg.Arch)}
+	u := &Update{Frame: *f, Names: slices.DeleteFunc(trainable(p.cfg.Arch), p.cfg.frozen)}
+	u.Student.FixedNorm = p.cfg.fixedNorms()
 	if p.method.Inner != nil {
 		u.Context, u.State = rest[1:1+p.contexts], rest[1+p.contexts:]
 		u.Adv = u.State[0]
