@@ -75,6 +75,12 @@ var none = math.NaN()
 // Rows are all rows in the order of the table.
 func Rows() []Row { return slices.Concat(tableRows(), extraRows(), ablationRows()) }
 
+// On is what papers report for the row on an architecture; false where nothing is known.
+func (r Row) On(arch string) (Published, bool) {
+	p, ok := r.Published[arch]
+	return p, ok
+}
+
 // Available says whether this program has the row's method.
 func (r Row) Available() bool { return slices.Contains(cureml.MethodNames(), r.Method) }
 

@@ -5,13 +5,13 @@ import (
 	"cure/cureml/optim"
 )
 
-// cureTable is where the published values of the table are from.
-const cureTable = "CURE (arXiv 2401.14948), table 1"
+// CURETable is where the published values of the table are from.
+const CURETable = "CURE (arXiv 2401.14948), table 1"
 
 // published are values of the table: natural, PGD-20, AutoAttack and C&W accuracy in per cent. The printed ratios agree
 // with these values to 0.01, but for the one that has a note.
 func published(nat, pgd20, aa, cw float64, notes ...Note) Published {
-	return Published{Nat: nat, PGD20: pgd20, AA: aa, CW: cw, NRR: attacks.NRR(nat, cw), Source: cureTable, Notes: notes}
+	return Published{Nat: nat, PGD20: pgd20, AA: aa, CW: cw, NRR: attacks.NRR(nat, cw), Source: CURETable, Notes: notes}
 }
 
 // elsewhere adds independent results.
