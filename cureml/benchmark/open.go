@@ -2,9 +2,11 @@ package benchmark
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/gomlx/compute"
@@ -59,4 +61,22 @@ func (b *Benchmark) Row(name string) (*Line, error) {
 		}
 	}
 	return &Line{Row: row}, nil
+}
+
+// Failures is an error that names the rows whose cards say that they failed, nil where there are none.
+func (b *Benchmark) Failures() error {
+	cards, err := b.Cards()
+	if err != nil {
+		return err
+	}
+	var failed []string
+	for _, c := range cards {
+		if c.Failed != "" {
+			failed = append(failed, c.Name+" ("+c.Failed+")")
+		}
+	}
+	if failed != nil {
+		return fmt.Errorf("benchmark: %d of %d rows failed: %s", len(failed), len(cards), strings.Join(failed, ", "))
+	}
+	return nil
 }
