@@ -264,6 +264,32 @@ func TestFailure(t *testing.T) {
 	}
 }
 
+// Notebooks get a line an epoch.
+func TestOpen(t *testing.T) {
+	t.Setenv(study.PresetEnv, "ci")
+	b, err := Open("runs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Preset.Name != "ci" || b.Dir != filepath.Join("runs", "ci", "benchmark") {
+		t.Errorf("preset %s in %s", b.Preset.Name, b.Dir)
+	}
+	var out strings.Builder
+	log := perEpoch{&out}
+	for _, line := range []string{"at train step 5/10  epoch 1\n", "at eval step 5/10  val clean 0.1\n"} {
+		if n, err := log.Write([]byte(line)); n != len(line) || err != nil {
+			t.Errorf("%q: %d, %v", line, n, err)
+		}
+	}
+	if out.String() != "at eval step 5/10  val clean 0.1\n" {
+		t.Errorf("progress %q", out.String())
+	}
+	t.Setenv(study.PresetEnv, "huge")
+	if _, err := Open("runs"); err == nil || !strings.Contains(err.Error(), "ci, mini, paper") {
+		t.Errorf("unknown preset: error %v", err)
+	}
+}
+
 // A panic is the failure of one row.
 func TestPanic(t *testing.T) {
 	b := small(t)

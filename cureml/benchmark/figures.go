@@ -1,10 +1,13 @@
 package benchmark
 
 import (
+	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"cure/cureml/recipes"
+	"cure/cureml/study"
 	"cure/viz"
 )
 
@@ -36,6 +39,28 @@ func PublishedTradeoff() (*viz.Figure, error) {
 		}
 	}
 	return viz.Tradeoff(viz.TradeoffOptions{Title: "The published table", XLabel: "natural accuracy (%)", YLabel: "PGD-20 accuracy (%)"}, points...)
+}
+
+// Curves are the accuracies on the validation images after each epoch, clean and under PGD-10, of the first seed of a
+// line.
+func (b *Benchmark) Curves(l *Line) (*viz.Figure, error) {
+	if len(l.Cards) == 0 {
+		return nil, fmt.Errorf("benchmark: %s has not been measured", l.Title)
+	}
+	m, err := study.ReadMetrics(b.run(l.Cards[0].Name))
+	if err != nil {
+		return nil, err
+	}
+	var curves []viz.Series
+	for name, value := range map[string]string{"clean": "val_clean", "PGD-10": "val_robust"} {
+		x, y := m.Series("epoch", value)
+		for i := range y {
+			y[i] *= 100
+		}
+		curves = append(curves, viz.Series{Name: name, X: x, Y: y})
+	}
+	slices.SortFunc(curves, func(a, b viz.Series) int { return strings.Compare(b.Name, a.Name) })
+	return viz.Curves(viz.CurvesOptions{Title: l.Title + ": validation images", XLabel: "epoch", YLabel: "accuracy (%)", Markers: true, Width: 11, Height: 6}, curves...)
 }
 
 // barsOf are the accuracies of the bars in [Parts].

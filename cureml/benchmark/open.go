@@ -1,8 +1,10 @@
 package benchmark
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -18,7 +20,8 @@ import (
 )
 
 // Open is the benchmark of a notebook: of the preset that CURE_PRESET names, in the folder of root that is called as the
-// preset, such as runs/mini/benchmark. XLA is installed where it is missing.
+// preset, such as runs/mini/benchmark. Progress goes to standard output, a line an epoch. XLA is installed where it is
+// missing.
 func Open(root string) (*Benchmark, error) {
 	size, err := study.FromEnv()
 	if err != nil {
@@ -28,9 +31,20 @@ func Open(root string) (*Benchmark, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Benchmark{Preset: p, Dir: filepath.Join(root, p.Name, "benchmark"), OpenSets: SetsOf(size.Data), OpenDevice: func() (compute.Backend, error) {
+	device := func() (compute.Backend, error) {
 		return backend.Open(backend.Options{Name: p.Backend, Install: true, Deterministic: true})
-	}}, nil
+	}
+	return &Benchmark{Preset: p, Dir: filepath.Join(root, p.Name, "benchmark"), OpenSets: SetsOf(size.Data), OpenDevice: device, Log: perEpoch{os.Stdout}}, nil
+}
+
+// perEpoch passes lines of progress on, but not those about training steps.
+type perEpoch struct{ w io.Writer }
+
+func (p perEpoch) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte(" train step ")) {
+		return len(line), nil
+	}
+	return p.w.Write(line)
 }
 
 // SetsOf reads the images of a data set by its name: mini for those inside the program, else one that lies where data sets
