@@ -33,6 +33,12 @@ type Config struct {
 	Attack     AttackConfig   `json:"attack"`
 	Trades     TradesConfig   `json:"trades,omitzero"`
 	Cure       CureConfig     `json:"cure,omitzero"`
+	Act        ActConfig      `json:"act,omitzero"`
+	Ard        ArdConfig      `json:"ard,omitzero"`
+	Akd2       Akd2Config     `json:"akd2,omitzero"`
+	Iad        IadConfig      `json:"iad,omitzero"`
+	Hat        HatConfig      `json:"hat,omitzero"`
+	Lbgat      LbgatConfig    `json:"lbgat,omitzero"`
 	Teacher    TeacherConfig  `json:"teacher,omitzero"`
 	// Layerwise trains some blocks and freezes the others.
 	Layerwise LayerwiseConfig `json:"layerwise,omitzero"`

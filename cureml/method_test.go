@@ -31,6 +31,7 @@ func smallMethods() map[string]Config {
 		c.Cure.EMABN = bn
 		list["cure ema_bn "+bn] = c
 	}
+	maps.Copy(list, distilVariants())
 	return list
 }
 
@@ -91,7 +92,8 @@ func TestRunningStatistics(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		config Config
-		// update lists the passes in mode T of each network in an update, in order: x over clean images, a over adversarial ones.
+		// update lists the passes in mode T of each network in an update, in order: x over clean images, a over adversarial ones, h
+		// over HAT's helper images.
 		update map[string]string
 		attack bool // an attack step moves the student's
 	}{
@@ -102,6 +104,15 @@ func TestRunningStatistics(t *testing.T) {
 		{"trades", smallConfig("trades"), map[string]string{Student: "xa"}, false},
 		{"trades released", func() Config { c := smallConfig("trades"); c.Trades.ReleasedBN = true; return c }(), map[string]string{Student: "xax"}, false},
 		{"cure", smallConfig("cure"), map[string]string{Student: "xa", Revision: "xa"}, false},
+		{"act", smallConfig("act"), map[string]string{Student: "a", NaturalPartner: "x"}, false},
+		{"ard", smallConfig("ard"), map[string]string{Student: "ax", RobustTeacher: ""}, true},
+		{"ard attacked in E", func() Config { c := smallConfig("ard"); c.Attack.BN = "E"; return c }(), map[string]string{Student: "ax", RobustTeacher: ""}, false},
+		{"akd2", smallConfig("akd2"), map[string]string{Student: "a", RobustTeacher: "", NaturalTeacher: ""}, true},
+		{"iad-1", smallConfig("iad-1"), map[string]string{Student: "ax", RobustTeacher: ""}, true},
+		{"iad-1 released", smallMethods()["iad-1 released"], map[string]string{Student: "axx", RobustTeacher: ""}, true},
+		{"iad-2", smallConfig("iad-2"), map[string]string{Student: "ax", RobustTeacher: "", NaturalTeacher: ""}, true},
+		{"hat", smallConfig("hat"), map[string]string{Student: "xah", NaturalTeacher: ""}, false},
+		{"lbgat", smallConfig("lbgat"), map[string]string{Student: "ax", NaturalPartner: "x"}, false},
 		{"cure copied", smallMethods()["cure ema_bn copied"], map[string]string{Student: "xa", Revision: ""}, false},
 	} {
 		method, err := NewMethod(tc.config)
@@ -125,7 +136,8 @@ func TestRunningStatistics(t *testing.T) {
 		want := onGraph(t, method, student, other, b, func(u *Update) []*Node {
 			for role, passes := range tc.update {
 				for _, images := range passes {
-					u.Nets[role].Forward(nn.Train, map[rune]*Node{'x': u.X, 'a': u.Adv}[images])
+					helper := Add(u.X, MulScalar(Sub(u.Adv, u.X), tc.config.Hat.H))
+					u.Nets[role].Forward(nn.Train, map[rune]*Node{'x': u.X, 'a': u.Adv, 'h': helper}[images])
 				}
 			}
 			return read(u)
@@ -188,6 +200,25 @@ func TestIdentities(t *testing.T) {
 		{"released CURE with p 0, alpha 0 and gamma 0 is AT",
 			with("cure", func(c *Config) { c.Cure.Face, c.Cure.Percentile, c.Cure.Alpha, c.Cure.Gamma = "released", 0, 0, 0 }),
 			smallConfig("at")},
+		{"ARD with alpha 0 is natural training", with("ard", func(c *Config) { c.Ard.Alpha = 0 }), smallConfig("natural")},
+		{"IAD-I with beta 0 is ARD",
+			with("iad-1", func(c *Config) { c.Iad = IadConfig{}; c.Ard = ArdConfig{Alpha: 0.8, Temperature: 3} }),
+			with("ard", func(c *Config) { c.Ard = ArdConfig{Alpha: 0.8, Temperature: 3} })},
+		{"released IAD-I with beta 0 is ARD",
+			with("iad-1", func(c *Config) { c.Iad = IadConfig{ReleasedWeights: true} }),
+			with("ard", func(c *Config) { c.Ard.Temperature = 1 })},
+		{"IAD-I before introspection is ARD",
+			smallConfig("iad-1"), with("ard", func(c *Config) { c.Ard.Temperature = 1 })},
+		{"IAD-II with beta 0 is AKD2",
+			with("iad-2", func(c *Config) { c.Iad = IadConfig{} }),
+			with("akd2", func(c *Config) { c.Akd2 = Akd2Config{Robust: 0.5, Natural: 0.25, Temperature: 1} })},
+		{"IAD-II before introspection is AKD2",
+			with("iad-2", func(c *Config) { c.Akd2 = Akd2Config{Robust: 0.6, Natural: 0.1, Temperature: 2} }),
+			smallConfig("akd2")},
+		{"AKD2 without teachers is AT", with("akd2", func(c *Config) { c.Akd2.Robust, c.Akd2.Natural = 0, 0 }), smallConfig("at")},
+		{"ACT without mimicry is AT", with("act", func(c *Config) { c.Act.AlphaRobust = 0 }), smallConfig("at")},
+		{"HAT with gamma 0 is TRADES",
+			with("hat", func(c *Config) { c.Hat.Gamma = 0 }), with("trades", func(c *Config) { c.Trades.Beta = 2.5 })},
 	} {
 		got, want := grads(tc.a), grads(tc.b)
 		for i := range want {

@@ -19,6 +19,13 @@ var methods = map[string]recipe{
 	"natural":  {build: Natural},
 	"at":       {build: AT, tune: exactEighths},
 	"trades":   {build: Trades, tune: tuneTrades, check: checkTrades},
+	"act":      {build: ACT, tune: tuneAct, check: checkAct},
+	"ard":      {build: ARD, tune: tuneArd, check: checkArd},
+	"akd2":     {build: AKD2, tune: tuneAkd2, check: checkAkd2},
+	"iad-1":    {build: IAD1, tune: tuneIad1, check: checkIad1},
+	"iad-2":    {build: IAD2, tune: tuneIad2, check: checkIad2},
+	"hat":      {build: HAT, tune: tuneHat, check: checkHat},
+	"lbgat":    {build: LBGAT, tune: tuneLbgat, check: checkLbgat},
 	"cure":     {build: CURE, tune: tuneCure, check: checkCure},
 	"cure-eff": {build: CURE, tune: tuneCure, check: checkCure},
 }

@@ -40,6 +40,7 @@ func TestMemoryFlat(t *testing.T) {
 	for _, method := range MethodNames() {
 		c := Defaults(method)
 		c.Arch, c.Batch, c.Attack.Steps = nn.Arch{Name: "resnet18", Width: 4, Classes: 10}, 32, 2
+		c.Teacher = smallConfig(method).Teacher
 		s, err := NewStepper(mltest.XLA(t), c, mini.Train())
 		if err != nil {
 			t.Fatal(err)

@@ -59,7 +59,7 @@ func outcome(t *testing.T, dir string) string {
 		again, _ := json.Marshal(m)
 		b.Write(append(again, '\n'))
 	}
-	for _, name := range []string{finalFile, "revision.safetensors"} {
+	for _, name := range []string{finalFile, "revision.safetensors", "natural.safetensors"} {
 		if v, err := os.ReadFile(filepath.Join(dir, name)); err == nil {
 			b.Write(v)
 		} else if !errors.Is(err, os.ErrNotExist) {
@@ -86,7 +86,8 @@ func TestTrain(t *testing.T) {
 		if s.Values["conv1.weight"][0] == start.Values["conv1.weight"][0] {
 			t.Errorf("%s: the stem did not move", method)
 		}
-		passes := map[string]int64{"natural": 6, "at": 6, "trades": 12, "cure": 12, "cure-eff": 9}[method]
+		passes := map[string]int64{"natural": 6, "at": 6, "trades": 12, "cure": 12, "cure-eff": 9,
+			"act": 6, "lbgat": 12, "hat": 18, "akd2": 18, "ard": 24, "iad-1": 24, "iad-2": 24}[method] // the last four attack in mode T
 		if s.Tracked != passes {
 			t.Errorf("%s: num_batches_tracked %d, want %d", method, s.Tracked, passes)
 		}
@@ -257,6 +258,19 @@ func TestConfigValidation(t *testing.T) {
 		"learning rate 0":    func(c *Config) { c.Schedule.Max = 0 },
 		"momentum 2":         func(c *Config) { c.SGD.Momentum = 2 },
 		"validation 1":       func(c *Config) { c.Validation = 1 },
+		"ard.alpha 2":        func(c *Config) { *c = smallConfig("ard"); c.Ard.Alpha = 2 },
+		"ard.temperature 0":  func(c *Config) { *c = smallConfig("iad-1"); c.Ard.Temperature = 0 },
+		"iad.beta -1":        func(c *Config) { *c = smallConfig("iad-2"); c.Iad.Beta = -1 },
+		"iad.begin 60":       func(c *Config) { *c = smallConfig("iad-1"); c.Iad.Begin = 60 },
+		"akd2.natural 1.1":   func(c *Config) { *c = smallConfig("akd2"); c.Akd2.Natural = 0.5 },
+		"akd2.temperature":   func(c *Config) { *c = smallConfig("iad-2"); c.Akd2.Temperature = math.Inf(1) },
+		"act.alpha_robust":   func(c *Config) { *c = smallConfig("act"); c.Act.AlphaRobust = 1.5 },
+		"act.temperature":    func(c *Config) { *c = smallConfig("act"); c.Act.Temperature = math.NaN() },
+		"act.natural: nn":    func(c *Config) { *c = smallConfig("act"); c.Act.Natural.Arch = "vgg" },
+		"lbgat.beta -1":      func(c *Config) { *c = smallConfig("lbgat"); c.Lbgat.Beta = -1 },
+		"lbgat.natural: nn":  func(c *Config) { *c = smallConfig("lbgat"); c.Lbgat.Natural.Width = -1 },
+		"hat.h -2":           func(c *Config) { *c = smallConfig("hat"); c.Hat.H = -2 },
+		"hat.gamma NaN":      func(c *Config) { *c = smallConfig("hat"); c.Hat.Gamma = math.NaN() },
 		"trades.beta":        func(c *Config) { c.Trades.Beta = math.Inf(1) },
 	} {
 		c := smallConfig("cure")
