@@ -21,6 +21,12 @@ var methods = map[string]recipe{
 	"trades":   {build: Trades, tune: tuneTrades, check: checkTrades},
 	"cure":     {build: CURE, tune: tuneCure, check: checkCure},
 	"cure-eff": {build: CURE, tune: tuneCure, check: checkCure},
+
+	"mart":       {build: Mart, tune: tuneMart, check: checkMart},
+	"fat":        {build: FAT, tune: tuneFAT, check: checkFAT},
+	"fat-trades": {build: FATTrades, tune: tuneFATTrades, check: checkFATTrades},
+	"fat-mart":   {build: FATMart, tune: tuneFATMart, check: checkFATMart},
+	"st-at":      {build: ST, tune: tuneST, check: checkST},
 }
 
 // MethodNames lists the methods, sorted.
