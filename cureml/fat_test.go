@@ -1,8 +1,6 @@
 package cureml
 
 import (
-	"math"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -57,8 +55,8 @@ func images64(v []float64) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(v, len(v)/3072, 32, 32, 3)
 }
 
-// friends are images for the early-stopped attack on a small network: labels that it predicts, but for two that it
-// misses at the start, and start noise of both kinds.
+// friends are images for the early-stopped attack on a small network: labels that it predicts, but for every fourth
+// image, and start noise of both kinds.
 type friends struct {
 	student net64
 	x       []float64
@@ -70,7 +68,7 @@ type friends struct {
 const (
 	friendsEps    = 0.05
 	friendsStep   = 0.01
-	friendsRounds = 5
+	friendsRounds = 4
 )
 
 func newFriends(t testing.TB, n int) friends {
@@ -82,8 +80,24 @@ func newFriends(t testing.TB, n int) friends {
 		f.uniform = append(f.uniform, friendsEps*(2*rng.Float64()-1))
 		f.normal = append(f.normal, 0.001*rng.NormFloat64())
 	}
-	logits := compiled64(t, f.student, func(net *nn.Net, in []*Node) []*Node { return []*Node{net.Forward(nn.Eval, in[0])} })
-	z := logits(images64(f.x))[0]
+	logits := func() []float64 {
+		return compiled64(t, f.student, func(net *nn.Net, in []*Node) []*Node { return []*Node{net.Forward(nn.Eval, in[0])} })(images64(f.x))[0]
+	}
+	// A random network predicts one class for nearly all images, by far: without the mean of the logits, it is in doubt.
+	z, bias := logits(), make([]float64, 10)
+	for i, v := range z {
+		bias[i%10] -= v / float64(n)
+	}
+	at := slices.IndexFunc(f.student.list, func(t nn.Tensor) bool { return t.Name == "linear.bias" })
+	old, err := tensors.CopyFlatData[float64](f.student.values[at])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k := range bias {
+		bias[k] += old[k]
+	}
+	f.student.values[at] = tensors.FromFlatDataAndDimensions(bias, 10)
+	z = logits()
 	for i := range n {
 		y := argmax64(z[10*i : 10*i+10])
 		if i%4 == 3 {
@@ -177,10 +191,8 @@ func released(x, start []float64, y int32, tau int, look func(adv []float64) (lo
 // TestEarlyStopping compares the attack on a batch with the released algorithm, image by image on the host, with the same
 // network and the same noise.
 func TestEarlyStopping(t *testing.T) {
-	const n, omega = 8, 0.01
+	const n, omega = 6, 0.01
 	f := newFriends(t, n)
-	y := tensors.FromFlatDataAndDimensions(f.y, n)
-	_ = y
 	// One image: losses are written out here.
 	look := func(loss string) func(in ...any) [][]float64 {
 		return compiled64(t, f.student, func(net *nn.Net, in []*Node) []*Node {
@@ -221,11 +233,10 @@ func TestEarlyStopping(t *testing.T) {
 		omega        float64
 		taus         []int
 	}{
-		{"fat", "ce", 0, []int{0, 1, 2, 3, 4, 5, 6}},
-		{"fat", "ce", omega, []int{0, 2, 5}},
-		{"fat-trades", "kl", 0, []int{0, 1, 3, 5}},
-		{"fat-mart", "ce", 0, []int{0, 2}},
-		{"fat-mart", "ce", omega, []int{1}},
+		{"fat", "ce", 0, []int{0, 1, 2, 3, 4, 5}},
+		{"fat", "ce", omega, []int{0, 2}},
+		{"fat-trades", "kl", 0, []int{0, 1}},
+		{"fat-mart", "ce", omega, []int{0}},
 	} {
 		c := f.config(tc.method, func(c *Config) { c.Fat.Omega = tc.omega })
 		m, err := NewMethod(c)
@@ -233,9 +244,8 @@ func TestEarlyStopping(t *testing.T) {
 			t.Fatal(err)
 		}
 		attack, noise := f.attack(t, c), f.noise(m)
-		seen := map[int]bool{}
 		for _, tau := range tc.taus {
-			state := attack(tau)
+			state, seen := attack(tau), map[int]bool{}
 			for i := range n {
 				image := func(v []float64) []float64 { return v[3072*i : 3072*i+3072] }
 				x, start := image(f.x), slices.Clone(image(noise))
@@ -264,8 +274,10 @@ func TestEarlyStopping(t *testing.T) {
 				}
 				seen[steps] = true
 			}
+			if tau == 0 && (!seen[0] || len(seen) < 3) {
+				t.Errorf("%s, omega %g: images take %v steps: the test needs some that stop at once, later, and latest", tc.method, tc.omega, seen)
+			}
 		}
-		t.Log(tc, seen)
 	}
 }
 
@@ -329,7 +341,7 @@ func TestFriendlyPrograms(t *testing.T) {
 
 	c := smallConfig("fat")
 	c.Attack.Steps, c.Fat = 3, FatConfig{Raise: []float64{.5, .6, .7}} // τ 0, and 3 in the end
-	_, pgd, _ := perturb(func() Config { c := smallConfig("at"); c.Attack.Steps = 3; return c }(), late)
+	_, pgd, _ := perturb(func() Config { at := smallConfig("at"); at.Attack = c.Attack; return at }(), late)
 	if _, adv, _ := perturb(c, late); !slices.Equal(adv, pgd) {
 		t.Error("late in the run, the attack is not PGD")
 	}
@@ -406,5 +418,3 @@ func TestFriendlyResumes(t *testing.T) {
 	c.Fat.Omega = 0.01
 	resumes(t, c, 4)
 }
-
-var _ = []any{math.Abs, filepath.Join}
