@@ -32,6 +32,9 @@ type Config struct {
 	SGD        optim.SGD      `json:"sgd"`
 	Attack     AttackConfig   `json:"attack"`
 	Trades     TradesConfig   `json:"trades,omitzero"`
+	Mart       MartConfig     `json:"mart,omitzero"`
+	Fat        FatConfig      `json:"fat,omitzero"`
+	ST         STConfig       `json:"st,omitzero"`
 	Cure       CureConfig     `json:"cure,omitzero"`
 	Act        ActConfig      `json:"act,omitzero"`
 	Ard        ArdConfig      `json:"ard,omitzero"`

@@ -28,6 +28,12 @@ var methods = map[string]recipe{
 	"lbgat":    {build: LBGAT, tune: tuneLbgat, check: checkLbgat},
 	"cure":     {build: CURE, tune: tuneCure, check: checkCure},
 	"cure-eff": {build: CURE, tune: tuneCure, check: checkCure},
+
+	"mart":       {build: Mart, tune: tuneMart, check: checkMart},
+	"fat":        {build: FAT, tune: tuneFAT, check: checkFAT},
+	"fat-trades": {build: FATTrades, tune: tuneFATTrades, check: checkFATTrades},
+	"fat-mart":   {build: FATMart, tune: tuneFATMart, check: checkFATMart},
+	"st-at":      {build: ST, tune: tuneST, check: checkST},
 }
 
 // MethodNames lists the methods, sorted.

@@ -86,8 +86,11 @@ func TestTrain(t *testing.T) {
 		if s.Values["conv1.weight"][0] == start.Values["conv1.weight"][0] {
 			t.Errorf("%s: the stem did not move", method)
 		}
-		passes := map[string]int64{"natural": 6, "at": 6, "trades": 12, "cure": 12, "cure-eff": 9,
-			"act": 6, "lbgat": 12, "hat": 18, "akd2": 18, "ard": 24, "iad-1": 24, "iad-2": 24}[method] // the last four attack in mode T
+		passes := map[string]int64{
+			"natural": 6, "at": 6, "trades": 12, "cure": 12, "cure-eff": 9,
+			"act": 6, "lbgat": 12, "hat": 18, "mart": 12, "fat": 6, "fat-trades": 12, "fat-mart": 12, "st-at": 12,
+			"akd2": 18, "ard": 24, "iad-1": 24, "iad-2": 24, // attacked in mode T
+		}[method]
 		if s.Tracked != passes {
 			t.Errorf("%s: num_batches_tracked %d, want %d", method, s.Tracked, passes)
 		}
@@ -103,10 +106,16 @@ func TestTrain(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	c := smallConfig("cure")
 	c.Cure.WarmupEpochs = 1 // CURE-Eff: the switch must survive too
+	resumes(t, c, 1, 3, 4)
+}
+
+// resumes compares runs that are cancelled after one of the steps, and then resumed, with one that is not.
+func resumes(t *testing.T, c Config, stops ...int) {
+	t.Helper()
 	whole := filepath.Join(t.TempDir(), "whole")
 	trainSmall(t, c, whole, false)
 	want := outcome(t, whole)
-	for _, stop := range []int{1, 3, 4} {
+	for _, stop := range stops {
 		dir := filepath.Join(t.TempDir(), "stopped")
 		ctx, cancel := context.WithCancel(t.Context())
 		folder, err := openFolder(dir, c, false)
@@ -272,6 +281,17 @@ func TestConfigValidation(t *testing.T) {
 		"hat.h -2":           func(c *Config) { *c = smallConfig("hat"); c.Hat.H = -2 },
 		"hat.gamma NaN":      func(c *Config) { *c = smallConfig("hat"); c.Hat.Gamma = math.NaN() },
 		"trades.beta":        func(c *Config) { c.Trades.Beta = math.Inf(1) },
+		"mart.beta -1":       func(c *Config) { *c = smallConfig("fat-mart"); c.Mart.Beta = -1 },
+		"fat.tau -1":         func(c *Config) { *c = smallConfig("fat-trades"); c.Fat.Tau = -1 },
+		"fat.raise 50":       func(c *Config) { *c = smallConfig("fat"); c.Fat.Raise = []float64{50, 90} },
+		"rising shares":      func(c *Config) { *c = smallConfig("fat"); c.Fat.Raise = []float64{.9, .5} },
+		"fat.omega NaN":      func(c *Config) { *c = smallConfig("fat-mart"); c.Fat.Omega = math.NaN() },
+		"st.beta":            func(c *Config) { *c = smallConfig("st-at"); c.ST.Beta = -6 },
+		"must start apart":   func(c *Config) { *c = smallConfig("st-at"); c.Attack.From = "none" },
+		"attack.start uniform: want normal": func(c *Config) {
+			*c = smallConfig("st-at")
+			c.Attack.From, c.Attack.Norm = "uniform", "l2"
+		},
 	} {
 		c := smallConfig("cure")
 		if strings.HasPrefix(want, "trades") {
