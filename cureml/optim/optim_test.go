@@ -28,31 +28,13 @@ func TestSGD(t *testing.T) {
 			t.Fatal(err)
 		}
 		step := MustNewExec(mltest.GoBackend(t), func(w, g, v *Node) (*Node, *Node) {
-			return o.Update(w, g, v, ConstAs(w, 0.1), nil)
+			return o.Update(w, g, v, ConstAs(w, 0.1))
 		})
 		w, v := tensors.FromValue([]float64{1, -2, .5}), tensors.FromValue([]float64{0, 0, 0})
 		for _, g := range grads {
 			w, v = step.MustCall2(w, g, v)
 		}
 		mltest.Close(t, fmt.Sprintf("nesterov %v", tc.nesterov), w.Value().([]float64), tc.want, 1e-14, 0)
-	}
-}
-
-// TestSGDKeep: kept entries keep the bits of weight and velocity, although decay and momentum would move them.
-func TestSGDKeep(t *testing.T) {
-	o := SGD{Momentum: 0.9, WeightDecay: 0.1}
-	out := MustNewExec(mltest.GoBackend(t), func(w, g, v *Node) []*Node {
-		keep := LessThan(w, ZerosLike(w))
-		w1, v1 := o.Update(w, g, v, ConstAs(w, float32(0.1)), keep)
-		w2, v2 := o.Update(w, g, v, ConstAs(w, float32(0.1)), nil)
-		return []*Node{w1, v1, w2, v2}
-	}).MustCall([]float32{-1.1, 2.2}, []float32{3, 4}, []float32{0.7, 0.9})
-	value := func(i int) []float32 { return out[i].Value().([]float32) }
-	if w, v := value(0), value(1); w[0] != -1.1 || v[0] != 0.7 {
-		t.Errorf("kept entry moved: weight %v, velocity %v", w[0], v[0])
-	}
-	if value(0)[1] != value(2)[1] || value(1)[1] != value(3)[1] || value(2)[1] == 2.2 {
-		t.Errorf("free entry: got %v, %v; unmasked SGD gives %v, %v", value(0)[1], value(1)[1], value(2)[1], value(3)[1])
 	}
 }
 
@@ -128,6 +110,22 @@ func TestSchedules(t *testing.T) {
 	if c := Cosine(0.2); c.At(0, 100, 10) != 0.2 || math.Abs(c.At(50, 100, 10)-0.1) > 1e-15 || math.Abs(c.At(100, 100, 10)) > 1e-15 {
 		t.Errorf("cosine: %v, %v, %v; want 0.2, 0.1, 0", c.At(0, 100, 10), c.At(50, 100, 10), c.At(100, 100, 10))
 	}
+	// torch.optim.lr_scheduler.CyclicLR(base_lr=0, max_lr=0.2, step_size_up=4, step_size_down=4)
+	for at, want := range []float64{0, 0.05, 0.1, 0.15, 0.2, 0.15, 0.1, 0.05} {
+		if got := Triangular(0.2).At(at, 8, 4); math.Abs(got-want) > 1e-15 {
+			t.Errorf("triangular at %d: got %v, want %v", at, got, want)
+		}
+	}
+	// an odd number of steps: CyclicLR with step_size_up = step_size_down = 2.5; and a rise of a fifth
+	for at, want := range []float64{0, 0.08, 0.16, 0.16, 0.08} {
+		if got := Triangular(0.2).At(at, 5, 5); math.Abs(got-want) > 1e-15 {
+			t.Errorf("triangular over 5 steps at %d: got %v, want %v", at, got, want)
+		}
+	}
+	short := Schedule{Kind: "triangular", Max: 0.4, Rise: 0.2}
+	if short.At(1, 10, 5) != 0.2 || short.At(2, 10, 5) != 0.4 || math.Abs(short.At(6, 10, 5)-0.2) > 1e-15 {
+		t.Errorf("triangular with rise 0.2: %v, %v, %v; want 0.2, 0.4, 0.2", short.At(1, 10, 5), short.At(2, 10, 5), short.At(6, 10, 5))
+	}
 	if got := (Schedule{Kind: "constant", Max: 0.3}).At(77, 100, 10); got != 0.3 {
 		t.Errorf("constant: got %v, want 0.3", got)
 	}
@@ -136,6 +134,9 @@ func TestSchedules(t *testing.T) {
 func TestParseSchedule(t *testing.T) {
 	got, err := ParseSchedule("step:0.1:100,150", 0.1)
 	if err != nil || got.Validate() != nil || !slices.Equal(got.Milestones, []int{100, 150}) || got.Factor != 0.1 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err := ParseSchedule("triangular", 0.2); err != nil || got.Validate() != nil || got.At(5, 10, 5) != 0.2 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	for _, bad := range []string{"", "linear", "step", "step:x:1", "step:0.1:0", "step:0.1:a", "step:0.1"} {
@@ -151,6 +152,7 @@ func TestValidate(t *testing.T) {
 		SGD{Momentum: 1}, SGD{Momentum: nan}, SGD{WeightDecay: -1}, SGD{Nesterov: true},
 		Schedule{Kind: "constant"}, Schedule{Kind: "constant", Max: nan}, Schedule{Kind: "warm", Max: .1},
 		Schedule{Kind: "step", Max: .1}, Schedule{Kind: "onecycle", Max: .1},
+		Schedule{Kind: "triangular", Max: .1}, Schedule{Kind: "triangular", Max: .1, Rise: 1},
 	} {
 		if bad.Validate() == nil {
 			t.Errorf("%+v: want an error", bad)
