@@ -34,12 +34,14 @@ type Config struct {
 	Trades     TradesConfig   `json:"trades,omitzero"`
 	Cure       CureConfig     `json:"cure,omitzero"`
 	Teacher    TeacherConfig  `json:"teacher,omitzero"`
-	Average    AverageConfig  `json:"average,omitzero"`
-	AWP        AWPConfig      `json:"awp,omitzero"`
-	RWP        RWPConfig      `json:"rwp,omitzero"`
-	Extra      ExtraConfig    `json:"extra,omitzero"`
-	Free       FreeConfig     `json:"free,omitzero"`
-	Guard      GuardConfig    `json:"guard,omitzero"`
+	// Layerwise trains some blocks and freezes the others.
+	Layerwise LayerwiseConfig `json:"layerwise,omitzero"`
+	Average   AverageConfig   `json:"average,omitzero"`
+	AWP       AWPConfig       `json:"awp,omitzero"`
+	RWP       RWPConfig       `json:"rwp,omitzero"`
+	Extra     ExtraConfig     `json:"extra,omitzero"`
+	Free      FreeConfig      `json:"free,omitzero"`
+	Guard     GuardConfig     `json:"guard,omitzero"`
 	// LogEvery and CheckpointEvery are in steps; both also happen at the end of an epoch.
 	LogEvery        int `json:"log_every"`
 	CheckpointEvery int `json:"checkpoint_every"`
@@ -106,7 +108,7 @@ func (c Config) Validate() error {
 		return nil
 	}
 	if err := first(
-		c.Arch.Validate(), c.Schedule.Validate(), c.SGD.Validate(), c.Attack.Validate(), c.Average.validate(),
+		c.Arch.Validate(), c.Schedule.Validate(), c.SGD.Validate(), c.Attack.Validate(), c.Average.validate(), c.Layerwise.validate(),
 		count("epochs", c.Epochs, 1), count("batch", c.Batch, 1), count("log_every", c.LogEvery, 1),
 		count("checkpoint_every", c.CheckpointEvery, 1), count("eval_every", c.EvalEvery, 0), count("eval_images", c.EvalImages, 0),
 	); err != nil {

@@ -150,7 +150,7 @@ type Update struct {
 	// Adv are the adversarial images; State is all that the attack ended with, Adv first.
 	Adv   *Node
 	State []*Node
-	// Names are the student's trainable tensors.
+	// Names are the student's tensors that are trained: all with gradients but those that the config freezes.
 	Names []string
 }
 
@@ -179,20 +179,22 @@ func (u *Update) index(name string) int { return slices.Index(u.Names, name) }
 // Perturbed is a weight that was perturbed.
 type Perturbed struct{ Origin, By *Node }
 
-// Gradient differentiates loss with respect to every trainable tensor of the student, and then to further nodes.
+// Gradient differentiates loss with respect to the student's tensors of Names, and then to further nodes.
 func (u *Update) Gradient(loss *Node, more ...*Node) []*Node {
-	return u.GradientOf("student", loss, more...)
+	return Gradient(loss, append(nodesOf(u.Student, u.Names), more...)...)
 }
 
-// GradientOf differentiates loss with respect to every trainable tensor of the network of a role, and then to further
-// nodes.
-func (u *Update) GradientOf(role string, loss *Node, more ...*Node) []*Node {
+// GradientOf differentiates loss with respect to every trainable tensor of another network.
+func (u *Update) GradientOf(role string, loss *Node) []*Node {
 	net := u.Nets[role]
-	var nodes []*Node
-	for _, name := range trainable(net.Arch) {
+	return Gradient(loss, nodesOf(net, trainable(net.Arch))...)
+}
+
+func nodesOf(net *nn.Net, names []string) (nodes []*Node) {
+	for _, name := range names {
 		nodes = append(nodes, net.Vars[name])
 	}
-	return Gradient(loss, append(nodes, more...)...)
+	return nodes
 }
 
 // trainable names the tensors with gradients of a valid architecture, in order.

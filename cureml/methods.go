@@ -43,7 +43,7 @@ func NewMethod(c Config) (Method, error) {
 	case c.AWP.Gamma > 0:
 		m = c.AWP.wrap(m)
 	case c.RWP.Gamma > 0:
-		return c.RWP.wrap(m, c.Arch)
+		return c.RWP.wrap(m, c)
 	}
 	return m, nil
 }

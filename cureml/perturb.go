@@ -2,6 +2,7 @@ package cureml
 
 import (
 	"maps"
+	"slices"
 
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive
 
@@ -9,14 +10,15 @@ import (
 )
 
 // perturbable lists the tensors that perturbations of weights reach: the weights of convolutions and of the classifier,
-// in the released codes every tensor with "weight" in its name and more than one axis. Norms and biases stay.
-func perturbable(a nn.Arch) (weights []nn.Tensor) {
+// in the released codes every tensor with "weight" in its name and more than one axis. Norms, biases and what the config
+// freezes stay; names are the trained tensors.
+func perturbable(a nn.Arch, names []string) (weights []nn.Tensor) {
 	list, err := a.Tensors()
 	if err != nil {
 		panic(err)
 	}
 	for _, t := range list {
-		if t.Kind == nn.ConvWeight || t.Kind == nn.LinearWeight {
+		if (t.Kind == nn.ConvWeight || t.Kind == nn.LinearWeight) && slices.Contains(names, t.Name) {
 			weights = append(weights, t)
 		}
 	}

@@ -46,12 +46,12 @@ func (r RWPConfig) settled() RWPConfig {
 
 const directionCell = "rwp/"
 
-func (r RWPConfig) wrap(m Method, a nn.Arch) (Method, error) {
+func (r RWPConfig) wrap(m Method, c Config) (Method, error) {
 	if m.Inner == nil || m.Ascend != nil {
 		return m, fmt.Errorf("cureml: rwp.gamma %v: method %s makes no adversarial images before its update, which rwp needs; awp does not", r.Gamma, m.Name)
 	}
 	r = r.settled()
-	list, losses, update := perturbable(a), m.PerImage, m.Update
+	list, losses, update := perturbable(c.Arch, c.trained()), m.PerImage, m.Update
 	if losses == nil {
 		losses = func(u *Update) *Node { return attacks.CrossEntropy(u.Student.Forward(nn.Train, u.Adv), u.Y) }
 	}

@@ -53,5 +53,6 @@ func startState(c *Config, dir string, out io.Writer) (*nn.State, error) {
 		}
 	}
 	c.Arch = s.Arch
+	c.reinit(s)
 	return s, nil
 }

@@ -138,6 +138,7 @@ func (p *programs) beginGraph(f *Frame, in []*Node) []*Node {
 func (p *programs) attackGraph(f *Frame, in []*Node) []*Node {
 	rest := p.share(f, in)
 	f.X, f.Context = rest[0], rest[1:1+p.contexts]
+	f.Student.FixedNorm = p.cfg.fixedNorms()
 	next := p.method.Inner.step(f, rest[1+p.contexts:])
 	p.perAttack = int64(f.Student.Tracked)
 	return next
@@ -147,7 +148,8 @@ func (p *programs) attackGraph(f *Frame, in []*Node) []*Node {
 func (p *programs) outer(f *Frame, in []*Node) *Update {
 	rest := p.share(f, in)
 	f.X = pixels(rest[0])
-	u := &Update{Frame: *f, Names: trainable(p.cfg.Arch)}
+	u := &Update{Frame: *f, Names: p.cfg.trained()}
+	u.Student.FixedNorm = p.cfg.fixedNorms()
 	if p.method.Inner != nil {
 		u.Context, u.State = rest[1:1+p.contexts], rest[1+p.contexts:]
 		u.Adv = u.State[0]

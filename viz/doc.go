@@ -24,7 +24,7 @@
 //   - [Radar]: one polygon per method over named axes.
 //   - [Tradeoff]: natural against robust accuracy, with contours of their harmonic mean.
 //   - [Landscape]: a loss surface on a 2-D grid, filled, with contour lines.
-//   - [Table]: Markdown, HTML and CSV text, and a picture as well.
+//   - [Table]: plain, Markdown, HTML and CSV text, and a picture as well; with footnotes.
 //   - [Grid] puts several figures into one; [Live] redraws curves in a notebook
 //     cell while a training runs.
 //

@@ -141,6 +141,7 @@ var samples = []struct {
 			ColorLabel: "cross-entropy", LogZ: true, Origin: true, Width: 7.5, Height: 6}, xs, xs, z)
 	}},
 	{"table", func() (*Figure, error) { return testTable.Figure() }},
+	{"table_notes", func() (*Figure, error) { return notedTable.Figure() }},
 	{"live", func() (*Figure, error) {
 		l := NewLive(LiveOptions{Panels: map[string]CurvesOptions{"loss": {XLabel: "epoch", LogY: true}}})
 		for i := range 100 {
@@ -161,6 +162,12 @@ var testTable = &Table{
 		{"CURE", "86.8 ± 0.3", "n/a", "two\nlines"},
 	},
 	Bold: [][2]int{{1, 1}},
+}
+
+var notedTable = &Table{
+	Header: []string{"method", "NRR", "minutes"},
+	Rows:   [][]string{{"TRADES", "62.57", "76.1"}, {"CURE, all of it", "65.04 [1]", "–"}},
+	Notes:  []string{"[1] printed so; the harmonic mean of 86.76 and 52.48 is 65.40, which is what <b>all</b> other rows have", "second\nnote"},
 }
 
 func square(n int, f func(i, j int) float64) [][]float64 {

@@ -9,14 +9,16 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
-// Table is a table of strings, written as text in three languages or drawn.
+// Table is a table of strings, written as plain text, in three languages, or drawn.
 type Table struct {
 	Title  string
 	Header []string
 	Rows   [][]string // each as long as Header
 	Bold   [][2]int   // {row, column} of cells to set in bold, such as the best of a column
+	Notes  []string   // footnotes, one a line below the table; CSV has none
 }
 
 func (t *Table) check() error {
@@ -55,6 +57,42 @@ func (t *Table) numeric(col int) bool {
 
 func (t *Table) bold(row, col int) bool { return slices.Contains(t.Bold, [2]int{row, col}) }
 
+// Text is the table for a terminal: columns as wide as they need, two spaces
+// between them, numbers at the right; cells are one line each.
+func (t *Table) Text() (string, error) {
+	if err := t.check(); err != nil {
+		return "", err
+	}
+	widths := make([]int, len(t.Header))
+	for _, row := range append([][]string{t.Header}, t.Rows...) {
+		for col, s := range row {
+			widths[col] = max(widths[col], utf8.RuneCountInString(clean(s)))
+		}
+	}
+	var b strings.Builder
+	if t.Title != "" {
+		fmt.Fprintf(&b, "%s\n\n", clean(t.Title))
+	}
+	for _, row := range append([][]string{t.Header}, t.Rows...) {
+		var line strings.Builder
+		for col, s := range row {
+			width := widths[col]
+			if !t.numeric(col) {
+				width = -width
+			}
+			fmt.Fprintf(&line, "%*s  ", width, clean(s))
+		}
+		fmt.Fprintln(&b, strings.TrimRight(line.String(), " "))
+	}
+	for i, note := range t.Notes {
+		if i == 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintln(&b, clean(note))
+	}
+	return b.String(), nil
+}
+
 // Markdown is the table in GitHub's Markdown.
 func (t *Table) Markdown() (string, error) {
 	if err := t.check(); err != nil {
@@ -85,6 +123,9 @@ func (t *Table) Markdown() (string, error) {
 			}
 			return "**" + escape.Replace(row[col]) + "**"
 		})
+	}
+	for _, note := range t.Notes {
+		fmt.Fprintf(&b, "\n%s\n", strings.NewReplacer("\r\n", " ", "\n", " ").Replace(note))
 	}
 	return b.String(), nil
 }
@@ -121,7 +162,18 @@ func (t *Table) HTML() (string, error) {
 		}
 		b.WriteString("</tr>\n")
 	}
-	b.WriteString("</tbody>\n</table>\n")
+	b.WriteString("</tbody>\n")
+	if len(t.Notes) > 0 {
+		fmt.Fprintf(&b, "<tfoot><tr><td colspan=\"%d\" style=\"text-align:left\">", len(t.Header))
+		for i, note := range t.Notes {
+			if i > 0 {
+				b.WriteString("<br>")
+			}
+			b.WriteString(escape(note))
+		}
+		b.WriteString("</td></tr></tfoot>\n")
+	}
+	b.WriteString("</table>\n")
 	return b.String(), nil
 }
 
@@ -139,7 +191,7 @@ func (t *Table) CSV() (string, error) {
 }
 
 // Figure draws the table, columns as wide as they need; cells wider than 8 cm
-// are wrapped.
+// and notes wider than the table are wrapped.
 func (t *Table) Figure() (*Figure, error) {
 	if err := t.check(); err != nil {
 		return nil, err
@@ -167,7 +219,14 @@ func (t *Table) Figure() (*Figure, error) {
 		width = max(width, min(int(textWidth(titleFont, clean(t.Title)))+2*outer+1, defPixels))
 	}
 	header := newHeader(t.Title, nil, width)
+	var notes []string
+	for _, note := range t.Notes {
+		notes = append(notes, wrap(smallFont, note, float64(width-2*outer), maxRows)...)
+	}
 	height := header.height() + rowHeight(head) + outer
+	if len(notes) > 0 {
+		height += gap + len(notes)*int(lineHeight(smallFont))
+	}
 	for _, row := range rows {
 		height += rowHeight(row)
 	}
@@ -203,6 +262,9 @@ func (t *Table) Figure() (*Figure, error) {
 		line(row, func(col int) bool { return t.bold(i, col) })
 	}
 	p.fill(image.Rect(outer, y-2, xEnd, y), ink)
+	if len(notes) > 0 {
+		p.text(smallFont, softInk, outer, float64(y+gap), left, top, strings.Join(notes, "\n"))
+	}
 	return p.figure(), nil
 }
 

@@ -82,6 +82,39 @@ func TestTableHTMLKeepsTheText(t *testing.T) {
 	}
 }
 
+func ExampleTable_Text() {
+	text, err := notedTable.Text()
+	fmt.Print(text, err)
+	// Output:
+	// method                 NRR  minutes
+	// TRADES               62.57     76.1
+	// CURE, all of it  65.04 [1]        –
+	//
+	// [1] printed so; the harmonic mean of 86.76 and 52.48 is 65.40, which is what <b>all</b> other rows have
+	// second note
+	// <nil>
+}
+
+// Notes stand below the table in every form but CSV, escaped where the form needs it.
+func TestTableNotes(t *testing.T) {
+	md, err := notedTable.Markdown()
+	if err != nil || !strings.HasSuffix(md, "| CURE, all of it | 65.04 [1] | – |\n\n[1] printed so; the harmonic mean of 86.76 and 52.48 is 65.40, which is what <b>all</b> other rows have\n\nsecond note\n") {
+		t.Errorf("Markdown (%v):\n%s", err, md)
+	}
+	html, err := notedTable.HTML()
+	if err != nil || !strings.Contains(html, `<td colspan="3" style="text-align:left">[1] printed`) || !strings.Contains(html, "&lt;b&gt;all") || !strings.Contains(html, "<br>second<br>note</td>") {
+		t.Errorf("HTML (%v):\n%s", err, html)
+	}
+	csv, err := notedTable.CSV()
+	if err != nil || strings.Contains(csv, "printed") {
+		t.Errorf("CSV (%v):\n%s", err, csv)
+	}
+	text, err := testTable.Text()
+	if err != nil || !strings.HasPrefix(text, "Results | CIFAR-10\n\nmethod  ") || !strings.Contains(text, "two lines") {
+		t.Errorf("text (%v):\n%s", err, text)
+	}
+}
+
 func TestTableCSVReadsBack(t *testing.T) {
 	text, err := testTable.CSV()
 	if err != nil {
@@ -103,11 +136,12 @@ func TestTableErrors(t *testing.T) {
 		"ragged":       {Header: []string{"a", "b"}, Rows: [][]string{{"1", "2"}, {"3"}}},
 		"bold outside": {Header: []string{"a"}, Rows: [][]string{{"1"}}, Bold: [][2]int{{1, 0}}},
 	} {
+		_, tx := table.Text()
 		_, md := table.Markdown()
 		_, ht := table.HTML()
 		_, cs := table.CSV()
 		_, fi := table.Figure()
-		for form, err := range map[string]error{"Markdown": md, "HTML": ht, "CSV": cs, "Figure": fi, "Show": Show(table)} {
+		for form, err := range map[string]error{"Text": tx, "Markdown": md, "HTML": ht, "CSV": cs, "Figure": fi, "Show": Show(table)} {
 			if err == nil || !strings.HasPrefix(err.Error(), "viz: ") {
 				t.Errorf("%s, %s: error %v, want one from viz", name, form, err)
 			}

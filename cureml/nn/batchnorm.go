@@ -19,7 +19,7 @@ const (
 // variance, as PyTorch's BatchNorm2d does.
 func (p *pass) batchNorm(x *Node, name string) *Node {
 	c := x.Shape().Dim(-1)
-	if p.mode == Eval {
+	if p.fixed(name) {
 		scale, shift := p.affine(name, c)
 		return Add(Mul(x, wide(scale, x.Rank())), wide(shift, x.Rank()))
 	}
@@ -34,6 +34,11 @@ func (p *pass) batchNorm(x *Node, name string) *Node {
 	}
 	scale := Div(weight, Sqrt(AddScalar(variance, bnEps)))
 	return Add(Mul(centred, wide(scale, x.Rank())), wide(bias, x.Rank()))
+}
+
+// fixed says whether a norm uses its running statistics in this pass.
+func (p *pass) fixed(name string) bool {
+	return p.mode == Eval || p.net.FixedNorm != nil && p.net.FixedNorm(name)
 }
 
 func (p *pass) track(name string, run, batch *Node) {

@@ -37,7 +37,7 @@ func (p *pass) convolve(x, w *Node, stride int) *Node {
 // folded into the kernel: the attack's steps then have no normalisation left to run.
 func (p *pass) convBN(x *Node, conv, bn string, out, k, stride int) *Node {
 	w := p.kernel(x, conv, out, k)
-	if p.mode != Eval {
+	if !p.fixed(bn) {
 		return p.batchNorm(p.convolve(x, w, stride), bn)
 	}
 	scale, shift := p.affine(bn, out)

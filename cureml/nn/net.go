@@ -34,6 +34,9 @@ type Net struct {
 	// Tap, if set, sees the output of the stem ("stem"), of every block under its PyTorch name ("layer1.0",
 	// "block1.layer.0", "layer.0.block.0", "layer_0.0"), of the pooling ("pooled") and the logits ("logits").
 	Tap func(name string, x *Node)
+	// FixedNorm, if set, picks batch norms by name that use their running statistics in every mode, and leave them as they
+	// are.
+	FixedNorm func(name string) bool
 	// Compute is the type of the convolutions' arithmetic; batch norm, weights and logits stay as they are. The zero
 	// value means no conversion.
 	Compute dtypes.DType
