@@ -16,8 +16,8 @@ import (
 //
 // L is the method's own loss in its own batch-norm modes, so the running statistics that stay are those of the perturbed
 // weights. Momentum and weight decay act on w+v, and the same v is taken off again, as in the released code, which gets
-// d_l from one step of a second optimizer (only its direction counts, not its rate). Norms, biases and frozen blocks are not
-// perturbed.// Entries that CURE conserves keep their bits. A logged plain_loss is the loss before the perturbation.
+// d_l from one step of a second optimizer (only its direction counts, not its rate). Norms, biases and frozen blocks are
+// not perturbed. Entries that CURE conserves keep their bits. A logged plain_loss is the loss before the perturbation.
 //
 // γ is 0.01 with AT and 0.005 with TRADES there; TRADES trains its first 10 of 200 epochs without, AT none. A step costs
 // one more pass forward and back; epochs before Start cost nothing.
