@@ -46,6 +46,11 @@ type Config struct {
 	// Layerwise trains some blocks and freezes the others.
 	Layerwise LayerwiseConfig `json:"layerwise,omitzero"`
 	Average   AverageConfig   `json:"average,omitzero"`
+	AWP       AWPConfig       `json:"awp,omitzero"`
+	RWP       RWPConfig       `json:"rwp,omitzero"`
+	Extra     ExtraConfig     `json:"extra,omitzero"`
+	Free      FreeConfig      `json:"free,omitzero"`
+	Guard     GuardConfig     `json:"guard,omitzero"`
 	// LogEvery and CheckpointEvery are in steps; both also happen at the end of an epoch.
 	LogEvery        int `json:"log_every"`
 	CheckpointEvery int `json:"checkpoint_every"`
@@ -125,9 +130,11 @@ func (c Config) Validate() error {
 		return fmt.Errorf("cureml: validation %v: want a share in [0, 1)", c.Validation)
 	}
 	if method.check != nil {
-		return method.check(c)
+		if err := method.check(c); err != nil {
+			return err
+		}
 	}
-	return nil
+	return first(c.AWP.validate(c.Epochs), c.RWP.validate(c), c.Extra.validate(c.Batch), c.Guard.validate())
 }
 
 // first is the first error that is not nil.

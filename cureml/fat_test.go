@@ -322,7 +322,7 @@ func TestFriendlyPrograms(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer p.finalize()
-		b = newBatcher(c, smallSets(t).Train, m).at(0)
+		b = newBatcher(c, smallSets(t), m).at(0)
 		a, err := p.perturb(b, at)
 		if err != nil {
 			t.Fatal(err)

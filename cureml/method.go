@@ -1,6 +1,8 @@
 package cureml
 
 import (
+	"slices"
+
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive
 
 	"cure/attacks"
@@ -28,6 +30,8 @@ type Method struct {
 	Replays int
 	// Keys asks for Frame.Keys.
 	Keys bool
+	// PerImage is the loss of each image [B] whose growth RWP perturbs weights for; nil is CE(f(x'), y).
+	PerImage func(u *Update) *Node
 
 	// before, if set, is built with the programs of a run and then called before every step.
 	before func(p *programs) (hook, error)
@@ -169,11 +173,16 @@ type Outcome struct {
 	Perturbed map[string]Perturbed
 }
 
+// index is where the student's tensor of that name has its gradient in an Outcome.
+func (u *Update) index(name string) int { return slices.Index(u.Names, name) }
+
 // Perturbed is a weight that was perturbed.
 type Perturbed struct{ Origin, By *Node }
 
-// Gradient differentiates loss with respect to the student's tensors of Names.
-func (u *Update) Gradient(loss *Node) []*Node { return Gradient(loss, nodesOf(u.Student, u.Names)...) }
+// Gradient differentiates loss with respect to the student's tensors of Names, and then to further nodes.
+func (u *Update) Gradient(loss *Node, more ...*Node) []*Node {
+	return Gradient(loss, append(nodesOf(u.Student, u.Names), more...)...)
+}
 
 // GradientOf differentiates loss with respect to every trainable tensor of another network.
 func (u *Update) GradientOf(role string, loss *Node) []*Node {

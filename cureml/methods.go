@@ -34,6 +34,8 @@ var methods = map[string]recipe{
 	"fat-trades": {build: FATTrades, tune: tuneFATTrades, check: checkFATTrades},
 	"fat-mart":   {build: FATMart, tune: tuneFATMart, check: checkFATMart},
 	"st-at":      {build: ST, tune: tuneST, check: checkST},
+	"fast-at":    {build: FastAT, tune: tuneFast},
+	"free-at":    {build: FreeAT, tune: tuneFree, check: checkFree},
 }
 
 // MethodNames lists the methods, sorted.
@@ -50,7 +52,26 @@ func NewMethod(c Config) (Method, error) {
 	if c.Average.Decay > 0 {
 		m.Networks = append(m.Networks, c.Average.network())
 	}
+	switch {
+	case c.AWP.Gamma > 0:
+		m = c.AWP.wrap(m)
+	case c.RWP.Gamma > 0:
+		return c.RWP.wrap(m, c)
+	}
 	return m, nil
+}
+
+// unwrapped is c without a perturbation of weights, and the epoch from which on c has one, -1 for never.
+func (c Config) unwrapped() (plain Config, from int) {
+	plain = c
+	plain.AWP, plain.RWP = AWPConfig{}, RWPConfig{}
+	switch {
+	case c.AWP.Gamma > 0:
+		return plain, c.AWP.Start
+	case c.RWP.Gamma > 0:
+		return plain, c.RWP.Start
+	}
+	return plain, -1
 }
 
 func recipeOf(name string) (recipe, error) {
@@ -73,14 +94,27 @@ func (m Method) network(role string) bool {
 type phase struct {
 	from   int
 	method Method
+	// since is the epoch from which on the method counts its steps (Progress.Start): an earlier one than from where the
+	// phase before differs from it in a wrapper only.
+	since int
 	// copies are averages that become copies of the student when the phase begins.
 	copies []string
 }
 
 // phases are what a run of m does in turn.
-func (c Config) phases(m Method) []phase {
+func (c Config) phases(m Method) ([]phase, error) {
+	list := []phase{{method: m}}
 	if warmup := c.warmup(); warmup > 0 && m.network(Revision) {
-		return []phase{{method: Natural(c)}, {from: warmup, method: m, copies: []string{Revision}}}
+		list = []phase{{method: Natural(c)}, {from: warmup, since: warmup, method: m, copies: []string{Revision}}}
 	}
-	return []phase{{method: m}}
+	last := &list[len(list)-1]
+	plain, from := c.unwrapped()
+	if from <= last.from {
+		return list, nil
+	}
+	var err error
+	if last.method, err = NewMethod(plain); err != nil {
+		return nil, err
+	}
+	return append(list, phase{from: from, since: last.since, method: m}), nil
 }

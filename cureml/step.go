@@ -2,7 +2,6 @@ package cureml
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -56,7 +55,7 @@ func newPrograms(backend compute.Backend, cfg Config, method Method, memory *Mem
 		for _, r := range memory.roles {
 			networks = append(networks, r.Role+"/")
 		}
-		if p.begin, err = p.compile("start of the attack", memory.having(append(networks, cellPrefix)...), nil, p.beginGraph); err != nil {
+		if p.begin, err = p.compile("start of the attack", memory.having(append(networks, p.cells()...)...), nil, p.beginGraph); err != nil {
 			return nil, err
 		}
 		if method.Inner.Mode == nn.Train {
@@ -84,9 +83,17 @@ func newPrograms(backend compute.Backend, cfg Config, method Method, memory *Mem
 	return p, err
 }
 
-// updated lists what an update reads: the networks of this method, which may be fewer than the memory holds.
+// cells are the method's own, which may be fewer than the memory holds.
+func (p *programs) cells() (names []string) {
+	for _, c := range p.method.Cells {
+		names = append(names, cellPrefix+c.Name)
+	}
+	return names
+}
+
+// updated lists what an update reads: the networks and cells of this method, which may be fewer than the memory holds.
 func (p *programs) updated() []string {
-	prefixes := []string{studentRole, velocityOf + studentRole, cellPrefix}
+	prefixes := append([]string{studentRole, velocityOf + studentRole}, p.cells()...)
 	for _, n := range p.method.Networks {
 		prefixes = append(prefixes, n.Role+"/", velocityOf+n.Role+"/")
 	}
@@ -141,7 +148,7 @@ func (p *programs) attackGraph(f *Frame, in []*Node) []*Node {
 func (p *programs) outer(f *Frame, in []*Node) *Update {
 	rest := p.share(f, in)
 	f.X = pixels(rest[0])
-	u := &Update{Frame: *f, Names: slices.DeleteFunc(trainable(p.cfg.Arch), p.cfg.frozen)}
+	u := &Update{Frame: *f, Names: p.cfg.trained()}
 	u.Student.FixedNorm = p.cfg.fixedNorms()
 	if p.method.Inner != nil {
 		u.Context, u.State = rest[1:1+p.contexts], rest[1+p.contexts:]

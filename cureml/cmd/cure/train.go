@@ -117,12 +117,20 @@ func (f trainFlags) run(cmd *cobra.Command, c cureml.Config) error {
 	if err := teachersExist(c); err != nil {
 		return err
 	}
+	if c.Extra.Data != "" {
+		if err := exists("--extra", c.Extra.Data); err != nil {
+			return err
+		}
+	}
 	sets, err := openSets(c.Data)
 	if err != nil {
 		return err
 	}
 	if n := sets.Train.Len(); n < c.Batch {
 		return usage("--batch %d: %s has %d training images", c.Batch, c.Data, n)
+	}
+	if sets.Extra, err = c.Extra.Open(); err != nil {
+		return err
 	}
 	c.Arch.Classes = len(sets.Train.Classes)
 	b, err := openBackend(f.backend)
@@ -132,6 +140,9 @@ func (f trainFlags) run(cmd *cobra.Command, c cureml.Config) error {
 	s, err := cureml.Train(cmd.Context(), b, c, sets, f.out, f.resume, os.Stderr)
 	if err != nil {
 		return err
+	}
+	if s.Ended != "" {
+		fmt.Fprintln(cmd.OutOrStdout(), s.Ended)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: %d steps in %.1f minutes; weights in %s\n", c.Method, s.Steps, s.Seconds/60, s.Final)
 	return nil
