@@ -33,6 +33,7 @@ type Config struct {
 	Attack     AttackConfig   `json:"attack"`
 	Trades     TradesConfig   `json:"trades,omitzero"`
 	Cure       CureConfig     `json:"cure,omitzero"`
+	Las        LasConfig      `json:"las,omitzero"`
 	Teacher    TeacherConfig  `json:"teacher,omitzero"`
 	Average    AverageConfig  `json:"average,omitzero"`
 	// LogEvery and CheckpointEvery are in steps; both also happen at the end of an epoch.

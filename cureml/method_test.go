@@ -102,6 +102,9 @@ func TestRunningStatistics(t *testing.T) {
 		{"trades", smallConfig("trades"), map[string]string{Student: "xa"}, false},
 		{"trades released", func() Config { c := smallConfig("trades"); c.Trades.ReleasedBN = true; return c }(), map[string]string{Student: "xax"}, false},
 		{"cure", smallConfig("cure"), map[string]string{Student: "xa", Revision: "xa"}, false},
+		{"las-at", smallConfig("las-at"), map[string]string{Student: "a", Strategy: ""}, false},
+		{"las-trades", smallConfig("las-trades"), map[string]string{Student: "xa", Strategy: ""}, false},
+		{"las-at attacked in T", func() Config { c := smallConfig("las-at"); c.Attack.BN = "T"; return c }(), map[string]string{Student: "a"}, true},
 		{"cure copied", smallMethods()["cure ema_bn copied"], map[string]string{Student: "xa", Revision: ""}, false},
 	} {
 		method, err := NewMethod(tc.config)
@@ -188,6 +191,10 @@ func TestIdentities(t *testing.T) {
 		{"released CURE with p 0, alpha 0 and gamma 0 is AT",
 			with("cure", func(c *Config) { c.Cure.Face, c.Cure.Percentile, c.Cure.Alpha, c.Cure.Gamma = "released", 0, 0, 0 }),
 			smallConfig("at")},
+		{"LAS-AT with hard labels is AT", with("las-at", func(c *Config) { c.Las.Target = 1 }), smallConfig("at")},
+		{"LAS-TRADES with one beta is TRADES",
+			with("las-trades", func(c *Config) { c.Las.Beta = Span{7, 7} }),
+			with("trades", func(c *Config) { c.Trades.Beta = 7 })},
 	} {
 		got, want := grads(tc.a), grads(tc.b)
 		for i := range want {

@@ -21,6 +21,8 @@ var methods = map[string]recipe{
 	"trades":   {build: Trades, tune: tuneTrades, check: checkTrades},
 	"cure":     {build: CURE, tune: tuneCure, check: checkCure},
 	"cure-eff": {build: CURE, tune: tuneCure, check: checkCure},
+	"las-at":   {build: Las, tune: tuneLas, check: checkLas},
+	lasTrades:  {build: Las, tune: tuneLas, check: checkLas},
 }
 
 // MethodNames lists the methods, sorted.

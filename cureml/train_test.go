@@ -86,7 +86,7 @@ func TestTrain(t *testing.T) {
 		if s.Values["conv1.weight"][0] == start.Values["conv1.weight"][0] {
 			t.Errorf("%s: the stem did not move", method)
 		}
-		passes := map[string]int64{"natural": 6, "at": 6, "trades": 12, "cure": 12, "cure-eff": 9}[method]
+		passes := map[string]int64{"natural": 6, "at": 6, "trades": 12, "cure": 12, "cure-eff": 9, "las-at": 6, "las-trades": 12}[method]
 		if s.Tracked != passes {
 			t.Errorf("%s: num_batches_tracked %d, want %d", method, s.Tracked, passes)
 		}
@@ -258,10 +258,27 @@ func TestConfigValidation(t *testing.T) {
 		"momentum 2":         func(c *Config) { c.SGD.Momentum = 2 },
 		"validation 1":       func(c *Config) { c.Validation = 1 },
 		"trades.beta":        func(c *Config) { c.Trades.Beta = math.Inf(1) },
+		"las.face":           func(c *Config) { c.Las.Face = "code" },
+		"las.eps from 3":     func(c *Config) { c.Las.Eps = Span{3, 256} },
+		"las.steps from 0":   func(c *Config) { c.Las.Steps.Low = 0 },
+		"las.step_size from": func(c *Config) { c.Las.StepSize = Span{5, 1} },
+		"las.beta from 0":    func(c *Config) { c.Las.Beta = Span{} },
+		"las.target 1.5":     func(c *Config) { c.Las.Target = 1.5 },
+		"las.interval 0":     func(c *Config) { c.Las.Interval = 0 },
+		"las.restarts 0":     func(c *Config) { c.Las.Restarts = 0 },
+		"las.clip_norm 0":    func(c *Config) { c.Las.ClipNorm = 0 },
+		"las.width -1":       func(c *Config) { c.Las.Width = -1 },
+		"las.rate":           func(c *Config) { c.Las.Rate = math.NaN() },
+		"las.clean_weight":   func(c *Config) { c.Las.CleanWeight = -1 },
+		"chooses budgets":    func(c *Config) { c.Method, c.Attack.Norm = lasTrades, "l2" },
+		"las.beta 5 to 6":    func(c *Config) { c.Method = "las-at" },
 	} {
 		c := smallConfig("cure")
 		if strings.HasPrefix(want, "trades") {
 			c = smallConfig("trades")
+		}
+		if strings.HasPrefix(want, "las.") {
+			c = smallConfig("las-trades")
 		}
 		change(&c)
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
