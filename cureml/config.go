@@ -42,6 +42,7 @@ type Config struct {
 	Iad        IadConfig      `json:"iad,omitzero"`
 	Hat        HatConfig      `json:"hat,omitzero"`
 	Lbgat      LbgatConfig    `json:"lbgat,omitzero"`
+	Las        LasConfig      `json:"las,omitzero"`
 	Teacher    TeacherConfig  `json:"teacher,omitzero"`
 	// Layerwise trains some blocks and freezes the others.
 	Layerwise LayerwiseConfig `json:"layerwise,omitzero"`

@@ -119,6 +119,9 @@ func TestRunningStatistics(t *testing.T) {
 		{"iad-2", smallConfig("iad-2"), map[string]string{Student: "ax", RobustTeacher: "", NaturalTeacher: ""}, true},
 		{"hat", smallConfig("hat"), map[string]string{Student: "xah", NaturalTeacher: ""}, false},
 		{"lbgat", smallConfig("lbgat"), map[string]string{Student: "ax", NaturalPartner: "x"}, false},
+		{"las-at", smallConfig("las-at"), map[string]string{Student: "a", Strategy: ""}, false},
+		{"las-trades", smallConfig("las-trades"), map[string]string{Student: "xa", Strategy: ""}, false},
+		{"las-at attacked in T", func() Config { c := smallConfig("las-at"); c.Attack.BN = "T"; return c }(), map[string]string{Student: "a"}, true},
 		{"cure copied", smallMethods()["cure ema_bn copied"], map[string]string{Student: "xa", Revision: ""}, false},
 		{"mart", smallConfig("mart"), map[string]string{Student: "xa"}, false},
 		{"mart adv_first", smallMethods()["mart adv_first"], map[string]string{Student: "ax"}, false},
@@ -240,6 +243,10 @@ func TestIdentities(t *testing.T) {
 			with("fat-mart", wide), with("mart", func(c *Config) { c.Mart.Beta = 6 })},
 		{"ST-AT with beta 0 is natural training",
 			with("st-at", func(c *Config) { c.ST.Beta = 0 }), smallConfig("natural")},
+		{"LAS-AT with hard labels is AT", with("las-at", func(c *Config) { c.Las.Target = 1 }), smallConfig("at")},
+		{"LAS-TRADES with one beta is TRADES",
+			with("las-trades", func(c *Config) { c.Las.Beta = Span{7, 7} }),
+			with("trades", func(c *Config) { c.Trades.Beta = 7 })},
 	} {
 		got, want := grads(tc.a), grads(tc.b)
 		for i := range want {

@@ -36,6 +36,8 @@ var methods = map[string]recipe{
 	"st-at":      {build: ST, tune: tuneST, check: checkST},
 	"fast-at":    {build: FastAT, tune: tuneFast},
 	"free-at":    {build: FreeAT, tune: tuneFree, check: checkFree},
+	"las-at":     {build: Las, tune: tuneLas, check: checkLas},
+	lasTrades:    {build: Las, tune: tuneLas, check: checkLas},
 }
 
 // MethodNames lists the methods, sorted.

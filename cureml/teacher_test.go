@@ -115,7 +115,7 @@ func TestAttackInT(t *testing.T) {
 			}
 			return values
 		}
-		b := newBatcher(c, smallSets(t).Train, m).at(0)
+		b := newBatcher(c, smallSets(t), m).at(0)
 		for step := range 3 {
 			before := read()
 			a, err := p.perturb(b, Progress{Step: step, Total: 6, PerEpoch: 3})

@@ -89,6 +89,7 @@ func TestTrain(t *testing.T) {
 		passes := map[string]int64{
 			"natural": 6, "at": 6, "trades": 12, "cure": 12, "cure-eff": 9,
 			"act": 6, "lbgat": 12, "hat": 18, "mart": 12, "fat": 6, "fat-trades": 12, "fat-mart": 12, "st-at": 12,
+			"las-at": 6, "las-trades": 12,
 			"akd2": 18, "ard": 24, "iad-1": 24, "iad-2": 24, // attacked in mode T
 		}[method]
 		if s.Tracked != passes {
@@ -292,10 +293,27 @@ func TestConfigValidation(t *testing.T) {
 			*c = smallConfig("st-at")
 			c.Attack.From, c.Attack.Norm = "uniform", "l2"
 		},
+		"las.face":           func(c *Config) { c.Las.Face = "code" },
+		"las.eps from 3":     func(c *Config) { c.Las.Eps = Span{3, 256} },
+		"las.steps from 0":   func(c *Config) { c.Las.Steps.Low = 0 },
+		"las.step_size from": func(c *Config) { c.Las.StepSize = Span{5, 1} },
+		"las.beta from 0":    func(c *Config) { c.Las.Beta = Span{} },
+		"las.target 1.5":     func(c *Config) { c.Las.Target = 1.5 },
+		"las.interval 0":     func(c *Config) { c.Las.Interval = 0 },
+		"las.restarts 0":     func(c *Config) { c.Las.Restarts = 0 },
+		"las.clip_norm 0":    func(c *Config) { c.Las.ClipNorm = 0 },
+		"las.width -1":       func(c *Config) { c.Las.Width = -1 },
+		"las.rate":           func(c *Config) { c.Las.Rate = math.NaN() },
+		"las.clean_weight":   func(c *Config) { c.Las.CleanWeight = -1 },
+		"chooses budgets":    func(c *Config) { c.Method, c.Attack.Norm = lasTrades, "l2" },
+		"las.beta 5 to 6":    func(c *Config) { c.Method = "las-at" },
 	} {
 		c := smallConfig("cure")
 		if strings.HasPrefix(want, "trades") {
 			c = smallConfig("trades")
+		}
+		if strings.HasPrefix(want, "las.") {
+			c = smallConfig("las-trades")
 		}
 		change(&c)
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
