@@ -31,8 +31,12 @@ type Config struct {
 	Schedule   optim.Schedule `json:"schedule"`
 	SGD        optim.SGD      `json:"sgd"`
 	Attack     AttackConfig   `json:"attack"`
+	At         AtConfig       `json:"at,omitzero"`
 	Trades     TradesConfig   `json:"trades,omitzero"`
 	Cure       CureConfig     `json:"cure,omitzero"`
+	Score      ScoreConfig    `json:"score,omitzero"`
+	Dafa       DafaConfig     `json:"dafa,omitzero"`
+	Adr        AdrConfig      `json:"adr,omitzero"`
 	Teacher    TeacherConfig  `json:"teacher,omitzero"`
 	Average    AverageConfig  `json:"average,omitzero"`
 	// LogEvery and CheckpointEvery are in steps; both also happen at the end of an epoch.
