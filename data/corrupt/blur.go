@@ -1,12 +1,9 @@
 package corrupt
 
-import (
-	"math"
-	"math/rand/v2"
-)
+import "math"
 
 // gaussianBlur smooths with a Gaussian of σ pixels, cut off at 4 σ; the border pixels are repeated (skimage.filters.gaussian).
-func gaussianBlur(dst, src []uint8, level int, _ *rand.Rand) {
+func gaussianBlur(dst, src []uint8, level int, _ draws) {
 	sigma := [Severities]float64{.4, .6, .7, .8, 1}[level]
 	var x [imageLen]float64
 	unit(x[:], src)
@@ -18,7 +15,7 @@ func gaussianBlur(dst, src []uint8, level int, _ *rand.Rand) {
 
 // defocusBlur filters with a disk of a radius in pixels, whose edge is softened by a 3x3 Gaussian of σ; the image is mirrored
 // about its border pixels (OpenCV's filter2D and GaussianBlur).
-func defocusBlur(dst, src []uint8, level int, _ *rand.Rand) {
+func defocusBlur(dst, src []uint8, level int, _ draws) {
 	p := [Severities]struct{ radius, sigma float64 }{{.3, .4}, {.4, .5}, {.5, .6}, {1, .2}, {1.5, .1}}[level]
 	k := diskKernel(p.radius, p.sigma)
 	var x [imageLen]float64

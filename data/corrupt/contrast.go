@@ -1,9 +1,7 @@
 package corrupt
 
-import "math/rand/v2"
-
 // contrast is (x - mean) c + mean with the mean of each channel over the image.
-func contrast(dst, src []uint8, level int, _ *rand.Rand) {
+func contrast(dst, src []uint8, level int, _ draws) {
 	c := [Severities]float64{.75, .5, .4, .3, .15}[level]
 	var mean [channels]float64
 	for i, v := range src {

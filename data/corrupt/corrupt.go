@@ -2,7 +2,6 @@ package corrupt
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 
@@ -39,7 +38,15 @@ type Corruption struct {
 	Random bool // depends on seed and index; the others depend on the image only
 
 	// apply writes the image src, [32, 32, 3], as corrupted with level 0 to 4 to dst. The two do not overlap.
-	apply func(dst, src []uint8, level int, rng *rand.Rand)
+	apply func(dst, src []uint8, level int, rng draws)
+}
+
+// draws is what the corruptions need of *rand.Rand.
+type draws interface {
+	Uint64() uint64
+	IntN(n int) int
+	Float64() float64
+	NormFloat64() float64
 }
 
 // corruptions in the order of the paper's tables, then the extra ones.
@@ -122,7 +129,7 @@ func check(name string, severity, index int) error {
 func (c *Corruption) image(dst, src []uint8, severity int, seed uint64, index int) {
 	var in [imageLen]uint8
 	copy(in[:], src)
-	var rng *rand.Rand
+	var rng draws
 	if c.Random {
 		rng = data.Stream(seed, "corrupt/"+c.Name, uint64(severity), uint64(index))
 	}

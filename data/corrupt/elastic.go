@@ -1,13 +1,11 @@
 package corrupt
 
-import "math/rand/v2"
-
 // elasticTransform moves the points (26, 26), (26, 6) and (6, 6) by U(-jitter, jitter) in each coordinate and the image with
 // them, affinely; then it samples each pixel at a distance that is uniform noise U(-1, 1) smoothed by a Gaussian of σ (cut
 // off at 3 σ) times alpha. All are in pixels; sampling is linear, mirrored about the border (the centre of the border
 // pixels in the affine part, their edges in the other). Severity 1 has the affine part only. The mildest in
 // PSNR is severity 5.
-func elasticTransform(dst, src []uint8, level int, rng *rand.Rand) {
+func elasticTransform(dst, src []uint8, level int, rng draws) {
 	p := [Severities]struct{ alpha, sigma, jitter float64 }{
 		{0, 0, 2.56}, {1.6, 6.4, 2.24}, {2.56, 1.92, 1.92}, {3.2, 1.28, 1.6}, {3.2, .96, .96},
 	}[level]
@@ -31,7 +29,7 @@ func elasticTransform(dst, src []uint8, level int, rng *rand.Rand) {
 }
 
 // displacement is a smooth random field.
-func displacement(alpha, sigma float64, rng *rand.Rand) (d [side * side]float64) {
+func displacement(alpha, sigma float64, rng draws) (d [side * side]float64) {
 	for i := range d {
 		d[i] = 2*rng.Float64() - 1
 	}
@@ -46,7 +44,7 @@ func displacement(alpha, sigma float64, rng *rand.Rand) (d [side * side]float64)
 type affine struct{ a, b, c, d, e, f float64 }
 
 // randomAffine is the map that takes the three points to their jittered positions.
-func randomAffine(jitter float64, rng *rand.Rand) affine {
+func randomAffine(jitter float64, rng draws) affine {
 	const near, far = 6, 26
 	var x, y [3]float64 // images of (far, far), (far, near), (near, near)
 	for i, p := range [3][2]float64{{far, far}, {far, near}, {near, near}} {
@@ -60,7 +58,9 @@ func randomAffine(jitter float64, rng *rand.Rand) affine {
 	return m
 }
 
-func (m affine) apply(x, y float64) (float64, float64) { return m.a*x + m.b*y + m.c, m.d*x + m.e*y + m.f }
+func (m affine) apply(x, y float64) (float64, float64) {
+	return m.a*x + m.b*y + m.c, m.d*x + m.e*y + m.f
+}
 
 // inverse exists for every jitter up to 2.56: the determinant is at least (1 - 0.256)² - 0.256² > 0.
 func (m affine) inverse() affine {

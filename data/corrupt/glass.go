@@ -1,11 +1,9 @@
 package corrupt
 
-import "math/rand/v2"
-
 // glassBlur smooths, shuffles and smooths again: in each round every pixel from the lower right corner to the third row and
 // column takes the colour of the pixel 0 or 1 above and 0 or 1 to the left. The script means to exchange the two, but
 // assigns views of one array, which copies; so does this. Like its first smoothing it works on bytes.
-func glassBlur(dst, src []uint8, level int, rng *rand.Rand) {
+func glassBlur(dst, src []uint8, level int, rng draws) {
 	p := [Severities]struct {
 		sigma  float64
 		rounds int

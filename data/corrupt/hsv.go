@@ -1,12 +1,9 @@
 package corrupt
 
-import (
-	"math"
-	"math/rand/v2"
-)
+import "math"
 
 // brightness adds to the value of HSV.
-func brightness(dst, src []uint8, level int, _ *rand.Rand) {
+func brightness(dst, src []uint8, level int, _ draws) {
 	more := [Severities]float64{.05, .1, .15, .2, .3}[level]
 	inHSV(dst, src, func(h, s, v float64) (float64, float64, float64) {
 		return h, s, min(max(v+more, 0), 1)
@@ -14,7 +11,7 @@ func brightness(dst, src []uint8, level int, _ *rand.Rand) {
 }
 
 // saturate scales the saturation of HSV: a s + b.
-func saturate(dst, src []uint8, level int, _ *rand.Rand) {
+func saturate(dst, src []uint8, level int, _ draws) {
 	p := [Severities]struct{ a, b float64 }{{.3, 0}, {.1, 0}, {1.5, 0}, {2, .1}, {2.5, .2}}[level]
 	inHSV(dst, src, func(h, s, v float64) (float64, float64, float64) {
 		return h, min(max(s*p.a+p.b, 0), 1), v

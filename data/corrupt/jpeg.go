@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"image"
 	"image/jpeg"
-	"math/rand/v2"
 
 	"cure/data"
 )
 
 // jpegCompression encodes the image as JPEG with chroma at half the size (4:2:0) and decodes it as libjpeg does. The encoder
 // is Go's: its quantisation tables are libjpeg's, its roundings are not.
-func jpegCompression(dst, src []uint8, level int, _ *rand.Rand) {
+func jpegCompression(dst, src []uint8, level int, _ draws) {
 	quality := [Severities]int{80, 65, 58, 50, 40}[level]
 	img := image.NewRGBA(image.Rect(0, 0, side, side))
 	for i := range side * side {

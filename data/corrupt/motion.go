@@ -2,18 +2,18 @@ package corrupt
 
 import (
 	"math"
-	"math/rand/v2"
 )
 
 // motionBlur blurs along a line at an angle U(-45°, 45°).
-func motionBlur(dst, src []uint8, level int, rng *rand.Rand) {
+func motionBlur(dst, src []uint8, level int, rng draws) {
 	p := [Severities]struct{ radius, sigma float64 }{{6, 1}, {6, 1.5}, {6, 2}, {8, 2}, {9, 2.5}}[level]
 	smear(dst, src, channels, int(p.radius), p.sigma, -45+90*rng.Float64())
 }
 
 // smear is ImageMagick's motion blur of an image [32, 32, n]: pixel (y, x) becomes the sum over i = 0 to 2 radius of the pixels
 // at i steps from it in the direction of angle (degrees, clockwise from the right), weighted with exp(-i²/(2σ²)) / sum.
-// Steps are rounded to whole pixels, border pixels are repeated, and the result is rounded.
+// Steps are rounded to whole pixels and border pixels are repeated. Like ImageMagick 6 it computes with 16 bits, rounded, and
+// writes 8 bits without the fraction.
 func smear(dst, src []uint8, n, radius int, sigma, angle float64) {
 	taps := 2*radius + 1
 	weight := make([]float64, taps)
@@ -36,7 +36,7 @@ func smear(dst, src []uint8, n, radius int, sigma, angle float64) {
 				}
 			}
 			for c := range n {
-				dst[(y*side+x)*n+c] = uint8(v[c]/sum + 0.5)
+				dst[(y*side+x)*n+c] = uint8(int(v[c]/sum*257+0.5) / 257) // 65535 = 257 * 255
 			}
 		}
 	}

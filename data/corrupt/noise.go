@@ -1,13 +1,11 @@
 package corrupt
 
 import (
-	"math/rand/v2"
-
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // gaussianNoise is x + n with n ~ N(0, σ²) for each value.
-func gaussianNoise(dst, src []uint8, level int, rng *rand.Rand) {
+func gaussianNoise(dst, src []uint8, level int, rng draws) {
 	sigma := [Severities]float64{.04, .06, .08, .09, .10}[level]
 	for i, v := range src {
 		dst[i] = cut(float64(v)/255 + sigma*rng.NormFloat64())
@@ -15,7 +13,7 @@ func gaussianNoise(dst, src []uint8, level int, rng *rand.Rand) {
 }
 
 // shotNoise is Poisson(c x) / c: c is the number of photons of a white value.
-func shotNoise(dst, src []uint8, level int, rng *rand.Rand) {
+func shotNoise(dst, src []uint8, level int, rng draws) {
 	c := [Severities]float64{500, 250, 100, 75, 50}[level]
 	photons := distuv.Poisson{Src: rng}
 	for i, v := range src {
@@ -29,7 +27,7 @@ func shotNoise(dst, src []uint8, level int, rng *rand.Rand) {
 }
 
 // impulseNoise sets a share of the values, not of the pixels, to 0 or 1 with equal odds (skimage.util.random_noise, mode s&p).
-func impulseNoise(dst, src []uint8, level int, rng *rand.Rand) {
+func impulseNoise(dst, src []uint8, level int, rng draws) {
 	share := [Severities]float64{.01, .02, .03, .05, .07}[level]
 	for i, v := range src {
 		switch {
@@ -44,7 +42,7 @@ func impulseNoise(dst, src []uint8, level int, rng *rand.Rand) {
 }
 
 // speckleNoise is x + x n with n ~ N(0, σ²) for each value.
-func speckleNoise(dst, src []uint8, level int, rng *rand.Rand) {
+func speckleNoise(dst, src []uint8, level int, rng draws) {
 	sigma := [Severities]float64{.06, .10, .12, .16, .20}[level]
 	for i, v := range src {
 		x := float64(v) / 255

@@ -1,9 +1,7 @@
 package corrupt
 
-import "math/rand/v2"
-
 // pixelate shrinks the image to int(32 c) pixels a side and enlarges it again, both with the box filter of Pillow.
-func pixelate(dst, src []uint8, level int, _ *rand.Rand) {
+func pixelate(dst, src []uint8, level int, _ draws) {
 	size := [Severities]int{30, 28, 27, 24, 20}[level] // c = .95, .9, .85, .75, .65
 	copy(dst, resizeBox(resizeBox(src, side, size), size, side))
 }

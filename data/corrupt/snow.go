@@ -1,11 +1,9 @@
 package corrupt
 
-import "math/rand/v2"
-
 // snow adds flakes and whitens: x' = mix x + (1 - mix) max(x, 1.5 gray(x) + 0.5) + flakes + flakes rotated by 180°. The flakes
 // are N(mean, std²), enlarged, set to 0 below the threshold, cut to bytes, and blurred along a line at an angle
 // U(-135°, -45°).
-func snow(dst, src []uint8, level int, rng *rand.Rand) {
+func snow(dst, src []uint8, level int, rng draws) {
 	p := [Severities]struct {
 		mean, std, zoom, threshold float64
 		radius                     int

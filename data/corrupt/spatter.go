@@ -1,13 +1,10 @@
 package corrupt
 
-import (
-	"math/rand/v2"
-	"slices"
-)
+import "slices"
 
 // spatter throws drops on the image: a layer N(mean, std²), smoothed by a Gaussian of σ, whose values above the threshold are
 // wet. Severities 1 to 3 are water, 4 and 5 mud.
-func spatter(dst, src []uint8, level int, rng *rand.Rand) {
+func spatter(dst, src []uint8, level int, rng draws) {
 	p := [Severities]struct {
 		mean, std, sigma, threshold, strength float64
 		mud                                   bool

@@ -1,13 +1,10 @@
 package corrupt
 
-import (
-	"math"
-	"math/rand/v2"
-)
+import "math"
 
 // zoomBlur is the mean of the image and of its centre enlarged by the factors 1.00, 1.01, ...; the image itself is thus in it
 // twice. Images and sums are float32 as in the script.
-func zoomBlur(dst, src []uint8, level int, _ *rand.Rand) {
+func zoomBlur(dst, src []uint8, level int, _ draws) {
 	steps := [Severities]int{7, 12, 16, 21, 26}[level]
 	var x [imageLen]float64
 	var sum [imageLen]float32
