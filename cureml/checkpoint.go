@@ -17,8 +17,9 @@ type progress struct {
 	Seconds float64 `json:"seconds"` // spent training, evaluations included
 	Best    float64 `json:"best"`    // best validation robust accuracy so far, -1 for none
 	// Evaluated is the last epoch that was evaluated, Means the open logging interval.
-	Evaluated int   `json:"evaluated"`
-	Means     means `json:"means"`
+	Evaluated int     `json:"evaluated"`
+	Means     means   `json:"means"`
+	Guard     guarded `json:"guard,omitzero"`
 	// Frozen are the fingerprints of the teachers, which the checkpoint leaves out.
 	Frozen map[string]string `json:"frozen,omitempty"`
 }

@@ -31,12 +31,31 @@ type Config struct {
 	Schedule   optim.Schedule `json:"schedule"`
 	SGD        optim.SGD      `json:"sgd"`
 	Attack     AttackConfig   `json:"attack"`
+	At         AtConfig       `json:"at,omitzero"`
 	Trades     TradesConfig   `json:"trades,omitzero"`
+	Mart       MartConfig     `json:"mart,omitzero"`
+	Fat        FatConfig      `json:"fat,omitzero"`
+	ST         STConfig       `json:"st,omitzero"`
 	Cure       CureConfig     `json:"cure,omitzero"`
+	Act        ActConfig      `json:"act,omitzero"`
+	Ard        ArdConfig      `json:"ard,omitzero"`
+	Akd2       Akd2Config     `json:"akd2,omitzero"`
+	Iad        IadConfig      `json:"iad,omitzero"`
+	Hat        HatConfig      `json:"hat,omitzero"`
+	Lbgat      LbgatConfig    `json:"lbgat,omitzero"`
+	Las        LasConfig      `json:"las,omitzero"`
+	Score      ScoreConfig    `json:"score,omitzero"`
+	Dafa       DafaConfig     `json:"dafa,omitzero"`
+	Adr        AdrConfig      `json:"adr,omitzero"`
 	Teacher    TeacherConfig  `json:"teacher,omitzero"`
 	// Layerwise trains some blocks and freezes the others.
 	Layerwise LayerwiseConfig `json:"layerwise,omitzero"`
 	Average   AverageConfig   `json:"average,omitzero"`
+	AWP       AWPConfig       `json:"awp,omitzero"`
+	RWP       RWPConfig       `json:"rwp,omitzero"`
+	Extra     ExtraConfig     `json:"extra,omitzero"`
+	Free      FreeConfig      `json:"free,omitzero"`
+	Guard     GuardConfig     `json:"guard,omitzero"`
 	// LogEvery and CheckpointEvery are in steps; both also happen at the end of an epoch.
 	LogEvery        int `json:"log_every"`
 	CheckpointEvery int `json:"checkpoint_every"`
@@ -116,9 +135,11 @@ func (c Config) Validate() error {
 		return fmt.Errorf("cureml: validation %v: want a share in [0, 1)", c.Validation)
 	}
 	if method.check != nil {
-		return method.check(c)
+		if err := method.check(c); err != nil {
+			return err
+		}
 	}
-	return nil
+	return first(c.AWP.validate(c.Epochs), c.RWP.validate(c), c.Extra.validate(c.Batch), c.Guard.validate())
 }
 
 // first is the first error that is not nil.

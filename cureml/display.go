@@ -96,6 +96,17 @@ func (d *display) line(line map[string]any) {
 	fmt.Fprintln(d.out, b.String())
 }
 
+// say shows a sentence.
+func (d *display) say(text string) {
+	if d.out == nil {
+		return
+	}
+	if d.bar != nil {
+		_ = d.bar.Clear()
+	}
+	fmt.Fprintln(d.out, text)
+}
+
 // shownFirst orders the numbers of a progress line.
 var shownFirst = []string{"epoch", "loss", "ce", "ce_adv", "kl", "revision", "train_accuracy", "train_adv_accuracy",
-	"test_clean", "test_robust", "val_clean", "val_robust", "lr", "images_per_s", "seconds"}
+	"plain_loss", "test_clean", "test_robust", "val_clean", "val_robust", "guard_robust", "lr", "images_per_s", "seconds"}

@@ -54,6 +54,9 @@ func (c Config) frozen(tensor string) bool {
 	return !strings.Contains(l.Train, fmt.Sprint(block))
 }
 
+// trained names the student's tensors that training moves by gradients.
+func (c Config) trained() []string { return slices.DeleteFunc(trainable(c.Arch), c.frozen) }
+
 // fixedNorms picks the norms that training passes leave alone, nil for none.
 func (c Config) fixedNorms() func(name string) bool {
 	if c.Layerwise.Train == "" || c.Layerwise.FrozenBN == "moving" {

@@ -1,6 +1,8 @@
 package cureml
 
 import (
+	"slices"
+
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive
 
 	"cure/attacks"
@@ -28,6 +30,8 @@ type Method struct {
 	Replays int
 	// Keys asks for Frame.Keys.
 	Keys bool
+	// PerImage is the loss of each image [B] whose growth RWP perturbs weights for; nil is CE(f(x'), y).
+	PerImage func(u *Update) *Node
 
 	// before, if set, is built with the programs of a run and then called before every step.
 	before func(p *programs) (hook, error)
@@ -73,8 +77,10 @@ type Inner struct {
 	// statistics.
 	Mode nn.Mode
 	// Context computes once a batch what stays constant while it is attacked, such as the natural logits. It must not move
-	// running statistics: modes E and T0.
+	// running statistics, modes E and T0, unless Moves is set.
 	Context func(f *Frame) []*Node
+	// Moves says that Context runs the student in mode T: its running statistics move once before the attack.
+	Moves bool
 	// Objective is the loss of each image [B] that PGD ascends, from the student's logits [B, C]; nil is the loss that
 	// PGD.Loss names, with Context[0] as the natural logits of "kl".
 	Objective func(f *Frame, logits *Node) *Node
@@ -167,13 +173,21 @@ type Outcome struct {
 	// Perturbed are what a weight perturbation has added to weights of the student, by tensor: the step starts from the sum,
 	// and then the same is taken off again.
 	Perturbed map[string]Perturbed
+	// After, if set, is built behind the optimiser's step: passes with the new weights, such as those that a released code
+	// makes in mode T only to log. Its terms follow Log.
+	After func() []Term
 }
+
+// index is where the student's tensor of that name has its gradient in an Outcome.
+func (u *Update) index(name string) int { return slices.Index(u.Names, name) }
 
 // Perturbed is a weight that was perturbed.
 type Perturbed struct{ Origin, By *Node }
 
-// Gradient differentiates loss with respect to the student's tensors of Names.
-func (u *Update) Gradient(loss *Node) []*Node { return Gradient(loss, nodesOf(u.Student, u.Names)...) }
+// Gradient differentiates loss with respect to the student's tensors of Names, and then to further nodes.
+func (u *Update) Gradient(loss *Node, more ...*Node) []*Node {
+	return Gradient(loss, append(nodesOf(u.Student, u.Names), more...)...)
+}
 
 // GradientOf differentiates loss with respect to every trainable tensor of another network.
 func (u *Update) GradientOf(role string, loss *Node) []*Node {

@@ -21,7 +21,12 @@ const (
 
 const weightsSuffix = ".safetensors"
 
-// networksOf lists what [LoadRun] accepts for a method.
+// RunNetworks lists what [LoadRun] accepts for a run of c.
+func RunNetworks(c Config) ([]string, error) {
+	m, err := NewMethod(c)
+	return networksOf(m), err
+}
+
 func networksOf(m Method) []string {
 	names := []string{Student, Best}
 	for _, n := range m.Networks {

@@ -31,6 +31,10 @@ func NewStepper(backend compute.Backend, cfg Config, set *data.Set) (*Stepper, e
 	if set.Len() < cfg.Batch {
 		return nil, fmt.Errorf("cureml: %d images are less than one batch of %d", set.Len(), cfg.Batch)
 	}
+	sets := Sets{Train: set}
+	if err := cfg.Extra.check(sets); err != nil {
+		return nil, err
+	}
 	method, err := NewMethod(cfg)
 	if err != nil {
 		return nil, err
@@ -51,7 +55,7 @@ func NewStepper(backend compute.Backend, cfg Config, set *data.Set) (*Stepper, e
 	s := &Stepper{cfg: cfg, programs: p, perEpoch: stepsPerEpoch(set.Len(), cfg.Batch)}
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(context.Background())
-	s.batches = newBatcher(cfg, set, method).stream(ctx, 0, math.MaxInt)
+	s.batches = newBatcher(cfg, sets, method).stream(ctx, 0, math.MaxInt)
 	return s, nil
 }
 

@@ -28,7 +28,12 @@ func checkTrades(c Config) error { return weight("trades.beta", c.Trades.Beta) }
 // field Trades.ReleasedBN repeats the clean forward for that.
 func Trades(c Config) Method {
 	pgd := c.Attack.pgd("kl", attacks.Normal)
-	return Method{Name: "trades", Inner: &Inner{PGD: pgd, Mode: c.Attack.mode(nn.Eval), Context: natural}, Update: func(u *Update) Outcome {
+	perImage := func(u *Update) *Node {
+		nat, adv := u.Student.Forward(nn.Train, u.X), u.Student.Forward(nn.Train, u.Adv)
+		return Add(attacks.CrossEntropy(nat, u.Y), MulScalar(attacks.KL(nat, adv), c.Trades.Beta))
+	}
+	inner := &Inner{PGD: pgd, Mode: c.Attack.mode(nn.Eval), Context: natural}
+	return Method{Name: "trades", Inner: inner, PerImage: perImage, Update: func(u *Update) Outcome {
 		nat := u.Student.Forward(nn.Train, u.X)
 		adv := u.Student.Forward(nn.Train, u.Adv)
 		if c.Trades.ReleasedBN {

@@ -17,8 +17,9 @@ import (
 )
 
 // Sets are the images of a run. Test is only measured, never used to select anything. Validation selects the best
-// checkpoint; Train holds it out of the training images where the config asks for one.
-type Sets struct{ Train, Validation, Test *data.Set }
+// checkpoint; Train holds it out of the training images where the config asks for one. Extra is mixed into the batches
+// as the config says.
+type Sets struct{ Train, Validation, Test, Extra *data.Set }
 
 // split holds the validation images out, and checks that a batch of training images is left.
 func (c Config) split(s Sets) (Sets, error) {
@@ -31,7 +32,7 @@ func (c Config) split(s Sets) (Sets, error) {
 	if n := s.Train.Len(); n < c.Batch {
 		return s, fmt.Errorf("cureml: %d training images are less than one batch of %d", n, c.Batch)
 	}
-	return s, nil
+	return s, c.Extra.check(s)
 }
 
 // Summary is how a run ended.
@@ -41,6 +42,7 @@ type Summary struct {
 	Seconds float64
 	Last    map[string]float64 // the last numbers of metrics.jsonl
 	Final   string             // the weights, in PyTorch's names and layouts
+	Ended   string             // why the run ended before its last epoch, "" where it did not
 }
 
 // ErrInterrupted is the cause of an error that a cancelled context ends a run with; the run can be resumed.
@@ -61,6 +63,9 @@ func Train(ctx context.Context, backend compute.Backend, cfg Config, sets Sets, 
 		return nil, err
 	}
 	if sets, err = cfg.split(sets); err != nil {
+		return nil, err
+	}
+	if err := cfg.checkTeachers(); err != nil {
 		return nil, err
 	}
 	folder, err := openFolder(dir, cfg, resume)
@@ -84,6 +89,7 @@ type run struct {
 	memory   *Memory
 	batcher  *batcher
 	eval     *evaluation
+	guard    *guard // nil where the config asks for none
 	at       progress
 	saved    int // step of the last checkpoint, 0 for none
 	perEpoch int
@@ -123,17 +129,24 @@ func newRun(backend compute.Backend, cfg Config, start *nn.State, sets Sets, f *
 	if err := f.openMetrics(r.at.Metrics); err != nil {
 		return nil, err
 	}
-	for _, ph := range cfg.phases(method) {
+	phases, err := cfg.phases(method)
+	if err != nil {
+		return nil, err
+	}
+	for _, ph := range phases {
 		p, err := newPrograms(backend, cfg, ph.method, r.memory)
 		if err != nil {
 			return nil, err
 		}
-		p.start = ph.from * r.perEpoch
+		p.start = ph.since * r.perEpoch
 		r.phases = append(r.phases, runPhase{ph, p})
 	}
-	r.batcher = newBatcher(cfg, sets.Train, method)
+	r.batcher = newBatcher(cfg, sets, method)
 	if r.eval, err = newEvaluation(backend, cfg, r.memory, sets.Test, sets.Validation); err != nil {
 		return nil, err
+	}
+	if cfg.Guard.Drop > 0 {
+		r.guard = newGuard(backend, cfg, sets)
 	}
 	r.show = newDisplay(out, cfg, r.perEpoch)
 	return r, nil
@@ -149,7 +162,11 @@ func (r *run) train(ctx context.Context) (*Summary, error) {
 	if err := r.endOfEpoch(ctx); err != nil && ctx.Err() == nil { // a run that stopped between an epoch and its evaluation
 		return nil, err
 	}
-	for b := range r.batcher.stream(stopBatches, r.at.Step, r.total()) {
+	last := r.total()
+	if r.at.Guard.Ended != "" {
+		last = r.at.Step
+	}
+	for b := range r.batcher.stream(stopBatches, r.at.Step, last) {
 		err := r.step(b)
 		b.free()
 		if err != nil {
@@ -172,7 +189,7 @@ func (r *run) train(ctx context.Context) (*Summary, error) {
 				return nil, err
 			}
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || r.at.Guard.Ended != "" {
 			break
 		}
 		if epochEnd || r.at.Step%r.cfg.CheckpointEvery == 0 {
@@ -195,12 +212,13 @@ func (r *run) close() {
 	if r.eval != nil {
 		r.eval.close()
 	}
+	r.guard.close()
 }
 
 // phase is what the next step belongs to.
 func (r *run) phase() (now runPhase) {
 	for _, p := range r.phases {
-		if r.at.Step >= p.start {
+		if r.at.Step >= p.from*r.perEpoch {
 			now = p
 		}
 	}
@@ -209,8 +227,11 @@ func (r *run) phase() (now runPhase) {
 
 // step runs one training step.
 func (r *run) step(b *batch) error {
+	if err := r.keepEpoch(); err != nil {
+		return err
+	}
 	phase := r.phase()
-	if r.at.Step == phase.start {
+	if r.at.Step == phase.from*r.perEpoch {
 		for _, role := range phase.copies {
 			if err := r.memory.copyNetwork(role, student); err != nil {
 				return err
@@ -252,8 +273,16 @@ func (r *run) log() error {
 	return r.folder.write(line)
 }
 
-// endOfEpoch evaluates, where an epoch has just ended and has not been evaluated.
+// endOfEpoch does what is due where an epoch has just ended, unless it was done.
 func (r *run) endOfEpoch(ctx context.Context) error {
+	if err := r.evaluate(ctx); err != nil {
+		return err
+	}
+	return r.watch(ctx)
+}
+
+// evaluate measures test and validation images.
+func (r *run) evaluate(ctx context.Context) error {
 	epoch := r.at.Step / r.perEpoch
 	due := r.cfg.EvalEvery > 0 && (epoch%r.cfg.EvalEvery == 0 || epoch == r.cfg.Epochs)
 	if r.at.Step%r.perEpoch != 0 || epoch == r.at.Evaluated || !due {
@@ -320,5 +349,9 @@ func (r *run) finish() (*Summary, error) {
 			return nil, err
 		}
 	}
-	return &Summary{Dir: r.folder.dir, Steps: r.at.Step, Seconds: r.at.Seconds, Last: r.show.last, Final: filepath.Join(r.folder.dir, finalFile)}, nil
+	if err := os.RemoveAll(filepath.Join(r.folder.dir, lastEpochFolder)); err != nil {
+		return nil, fmt.Errorf("cureml: %w", err)
+	}
+	return &Summary{Dir: r.folder.dir, Steps: r.at.Step, Seconds: r.at.Seconds, Last: r.show.last,
+		Final: filepath.Join(r.folder.dir, finalFile), Ended: r.at.Guard.Ended}, nil
 }

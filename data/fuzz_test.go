@@ -91,7 +91,7 @@ func FuzzJPEG(f *testing.F) {
 
 // TestFuzzSeeds keeps the stored seeds from being lost: each target has some.
 func TestFuzzSeeds(t *testing.T) {
-	for _, target := range []string{"FuzzCIFAR", "FuzzMAT", "FuzzArchive", "FuzzJPEG"} {
+	for _, target := range []string{"FuzzCIFAR", "FuzzMAT", "FuzzArchive", "FuzzJPEG", "FuzzNPZ", "FuzzNPY"} {
 		seeds, err := filepath.Glob(filepath.Join("testdata", "fuzz", target, "*"))
 		if err != nil || len(seeds) == 0 {
 			t.Errorf("%s has no seeds (error %v)", target, err)

@@ -17,8 +17,9 @@ import (
 //     (cifar-10-batches-bin, cifar-100-binary, svhn), or one of the archives below under its official name;
 //   - an archive, .tar.gz or .tar, of the official binary files or of JPEG images (train/<class>/<name>.jpg and
 //     test/<class>/<name>.jpg, with the class names of CIFAR-10); it is read without being unpacked;
-//   - one binary file with any whole number of CIFAR-10 or CIFAR-100 records, or one .mat file of SVHN. Such a file is taken
-//     for the split asked for, unless its official name says that it is the other one.
+//   - one binary file with any whole number of CIFAR-10 or CIFAR-100 records, one .mat file of SVHN, or one .npz file of
+//     generated images with the arrays image and label. Such a file is taken for the split asked for, unless its official
+//     name says that it is the other one.
 //
 // The records keep the order of the files. In JPEG archives, whose order means nothing, the classes alternate. Labels are
 // those of Set.Classes: the fine labels of CIFAR-100; for SVHN the digits, so that the file's label 10 becomes 0.
@@ -126,6 +127,8 @@ func openFile(path, split string) (*Set, error) {
 		return readArchive(f, split, path)
 	case isMAT(head) || strings.HasSuffix(name, ".mat"):
 		return readSVHN(f, split, path)
+	case strings.HasPrefix(string(head), zipMagic) || strings.HasSuffix(name, ".npz"):
+		return readNPZ(f, st.Size(), split, path)
 	}
 	l := layoutOf(path)
 	if l == nil {

@@ -10,7 +10,8 @@ import (
 
 // Line is one line of a run's metrics.jsonl.
 type Line struct {
-	// Kind is train, for means over the steps since the line before, or eval, for accuracies on images not trained on.
+	// Kind is train, for means over the steps since the line before, eval, for accuracies on images not trained on, or
+	// guard, for an accuracy on a batch trained on.
 	Kind string
 	// Values are its numbers: step, epoch and seconds in every line; of train lines lr, loss and its terms, train_accuracy
 	// and train_adv_accuracy; of eval lines test_clean and test_robust (under PGD-10), as shares.

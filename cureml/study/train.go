@@ -50,6 +50,9 @@ func (s *Study) train(dir string, c cureml.Config, f *follower) error {
 	if err != nil {
 		return err
 	}
+	if sets.Extra, err = c.Extra.Open(); err != nil {
+		return err
+	}
 	device, err := s.Backend()
 	if err != nil {
 		return err

@@ -14,6 +14,11 @@ y = np.array([[1], [10], [5]])
 scipy.io.savemat("compressed.mat", {"X": x, "y": y.astype(np.uint8)}, do_compression=True)
 scipy.io.savemat("plain.mat", {"note": "to be skipped", "y": y.astype(np.float64), "X": x}, do_compression=False)
 
+# Files of generated images: image[n, row, column, channel] as above, in the forms that NumPy writes.
+generated = np.ascontiguousarray(x.transpose(3, 0, 1, 2))
+np.savez("stored.npz", image=generated, label=np.array([3, 0, 9]))
+np.savez_compressed("deflated.npz", note=np.array("to be skipped"), label=np.array([99, 7, 0], np.uint8), image=generated)
+
 # Two test images of each class, and what Pillow makes of them.
 pixels = []
 with tarfile.open(sys.argv[1]) as src, gzip.GzipFile("pillow.tar.gz", "wb", mtime=0) as z, tarfile.open(fileobj=z, mode="w") as dst:

@@ -45,6 +45,8 @@ func configFlags(fs *pflag.FlagSet) (apply func(config) error) {
 	}
 
 	word("data", "mini, or a file or folder (default mini)", func(c config) *string { return &c.Data })
+	word("extra", "further training images for every batch, such as an npz file of generated ones (arrays image and label)", func(c config) *string { return &c.Extra.Data })
+	number("extra-fraction", "their share of a batch (default 0.7 with --extra)", func(c config) *float64 { return &c.Extra.Fraction })
 	word("init", "weights to start from: a file (safetensors, .pt, .pth) or zoo:NAME", func(c config) *string { return &c.Init })
 	channels("mean", "three numbers that the network subtracts from the channels of its images", func(c config) *[]float64 { return &c.Arch.Mean })
 	channels("std", "three numbers that it divides them by", func(c config) *[]float64 { return &c.Arch.Std })
@@ -116,6 +118,9 @@ func configFlags(fs *pflag.FlagSet) (apply func(config) error) {
 				err = change(c)
 			}
 		})
+		if fs.Changed("extra") && c.Extra.Data != "" && c.Extra.Fraction == 0 && !fs.Changed("extra-fraction") {
+			c.Extra.Fraction = 0.7 // Rebuffi et al. (2021), Wang et al. (2023)
+		}
 		return err
 	}
 }

@@ -26,7 +26,7 @@ func (f *networkFlags) add(fs *pflag.FlagSet) {
 	fs.IntVar(&f.width, "width", 0, "base width (0: as published)")
 	fs.StringVar(&f.mean, "mean", "", "three numbers that the network subtracts from the channels of its images")
 	fs.StringVar(&f.std, "std", "", "three numbers that it divides them by")
-	fs.StringVar(&f.network, "network", cureml.Student, "of a run folder: student, revision or best")
+	fs.StringVar(&f.network, "network", cureml.Student, "of a run folder: student, best, or one that its method keeps beside them, such as revision or average")
 }
 
 // isRun says whether the weights are those of a run folder, which knows its network.
@@ -39,9 +39,6 @@ func (f *networkFlags) isRun() bool {
 func (f *networkFlags) check(what string, typed *pflag.FlagSet) error {
 	if err := weightsExist(what, f.weights); err != nil {
 		return err
-	}
-	if networks := []string{cureml.Student, cureml.Revision, cureml.Best}; !slices.Contains(networks, f.network) {
-		return usage("--network %q: accepted are %s", f.network, strings.Join(networks, ", "))
 	}
 	a, err := f.parse(10)
 	if err != nil {
@@ -57,9 +54,15 @@ func (f *networkFlags) check(what string, typed *pflag.FlagSet) error {
 		return usage("%s: %s is neither a file with weights nor a run folder", what, f.weights)
 	}
 	c, err := cureml.ReadConfig(f.weights)
+	if err != nil {
+		return err
+	}
+	networks, err := cureml.RunNetworks(c)
 	switch {
 	case err != nil:
 		return err
+	case !slices.Contains(networks, f.network):
+		return usage("--network %q: the run folder %s (method %s) has %s", f.network, f.weights, c.Method, strings.Join(networks, ", "))
 	case typed.Changed("arch") && a.Name != c.Arch.Name || typed.Changed("width") && a.Width != c.Arch.Width:
 		return usage("--arch, --width: the run folder %s holds %s of width %d", f.weights, c.Arch.Name, c.Arch.Width)
 	case typed.Changed("mean") || typed.Changed("std"):
