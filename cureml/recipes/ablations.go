@@ -8,7 +8,7 @@ import "fmt"
 func ablationRows() []Row {
 	row := func(name, title string, p Published, set ...string) Row {
 		p.Source = "CURE, ablations and sensitivity"
-		return Row{Name: "cure-" + name, Title: title, Kind: Ablation, Method: "cure", Init: "natural", Set: set, Cost: 1.25,
+		return Row{Name: "cure-" + name, Title: title, Kind: Ablation, Method: "cure", Init: "natural", Set: set, Cost: 1.23,
 			Paper: curePaper, Published: map[string]Published{resnet18: p}, Source: "Gowda, Zonooz and Arani, ICLR 2024"}
 	}
 	rows := []Row{

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"cure/cureml"
 	"cure/cureml/optim"
 )
 
@@ -34,7 +33,8 @@ type Row struct {
 	LastOnly bool
 	// MiniEpochs replaces the epochs of the small sizes.
 	MiniEpochs int
-	// Cost is about how long a step takes in units of TRADES', from the number of passes.
+	// Cost is about how long a step takes in units of TRADES': measured for natural training and CURE, for the others from
+	// the number of passes.
 	Cost float64
 	// Paper are the settings at the size of papers, and Published what papers report, by architecture.
 	Paper     map[string]Training
@@ -81,9 +81,6 @@ func (r Row) On(arch string) (Published, bool) {
 	return p, ok
 }
 
-// Available says whether this program has the row's method.
-func (r Row) Available() bool { return slices.Contains(cureml.MethodNames(), r.Method) }
-
 // Needs lists the rows whose networks this one starts or learns from.
 func (r Row) Needs() (names []string) {
 	for _, name := range []string{r.Init, r.Robust, r.Natural} {
@@ -107,8 +104,7 @@ func Find(name string) (Row, error) {
 }
 
 // Select are the rows of a list of names with commas between, in the order of the table. A name may be a group: table
-// (also where the list is empty), extras, ablations or all. Groups leave out what this program has no method for; a row
-// asked for by its name must have one.
+// (also where the list is empty), extras, ablations or all.
 func Select(list string) ([]Row, error) {
 	if list == "" {
 		list = string(Table)
@@ -118,18 +114,14 @@ func Select(list string) ([]Row, error) {
 		name = strings.TrimSpace(name)
 		if name == "all" || name == string(Table) || name == string(Extra) || name == string(Ablation) {
 			for _, r := range Rows() {
-				if r.Available() && (name == "all" || r.Kind == Kind(name)) {
+				if name == "all" || r.Kind == Kind(name) {
 					chosen[r.Name] = true
 				}
 			}
 			continue
 		}
-		r, err := Find(name)
-		if err != nil {
+		if _, err := Find(name); err != nil {
 			return nil, fmt.Errorf("%w; and the groups table, extras, ablations, all", err)
-		}
-		if !r.Available() {
-			return nil, fmt.Errorf("recipes: row %s: this program has no method %q: it has %s", name, r.Method, strings.Join(cureml.MethodNames(), ", "))
 		}
 		chosen[name] = true
 	}

@@ -58,8 +58,11 @@ func TestRecipeCommands(t *testing.T) {
 	}{{recipes.Mini, recipes.Mini.Arch}, {recipes.Paper, recipes.Paper.Arch}, {recipes.Paper, wide}} {
 		for _, row := range recipes.Rows() {
 			want, err := c.preset.Config(row, c.arch, 3, "out/runs")
-			if err != nil { // package recipes tests which may be missing
+			if err != nil && c.arch.Name == wide.Name && row.Paper[wide.Name].Epochs == 0 { // rows of ResNet-18 alone
 				continue
+			}
+			if err != nil {
+				t.Fatal(err)
 			}
 			checked++
 			if got := printedConfig(t, recipes.Command(want, "out/runs/it's here")); !reflect.DeepEqual(got, want) {
@@ -67,8 +70,8 @@ func TestRecipeCommands(t *testing.T) {
 			}
 		}
 	}
-	if checked < 20 {
-		t.Errorf("%d commands checked, want more", checked)
+	if checked < 2*len(recipes.Rows()) {
+		t.Errorf("%d commands checked, want at least two a row", checked)
 	}
 }
 
@@ -123,7 +126,7 @@ func TestRecipeShow(t *testing.T) {
 	dir := t.TempDir()
 	o := cure(t, dir, "recipe", "show", "cure")
 	natural, own := strings.Index(o.stdout, "cure train --resume --method natural"), strings.Index(o.stdout, "cure train --resume --method cure")
-	if natural < 0 || own < natural || !strings.Contains(o.stdout, "minutes on two CPU cores") ||
+	if natural < 0 || own < natural || !strings.Contains(o.stdout, "minutes on two idle CPU cores") ||
 		!strings.Contains(o.stdout, "natural 86.76, PGD-20 54.92, C&W 52.48, NRR 65.04, AutoAttack 49.69") || !strings.Contains(o.stdout, "is 65.40") {
 		t.Errorf("show cure:\n%s", o.stdout)
 	}

@@ -44,13 +44,12 @@ func newRecipeList() *cobra.Command {
 		Example: `  cure recipe list`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			listRecipes(cmd.OutOrStdout())
-			return nil
+			return listRecipes(cmd.OutOrStdout())
 		},
 	}
 }
 
-func listRecipes(w io.Writer) {
+func listRecipes(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "row\tmethod\tneeds\tmini minutes\tnatural\tPGD-20\tC&W\tAutoAttack\tsource")
 	kind := recipes.Kind("")
@@ -59,19 +58,19 @@ func listRecipes(w io.Writer) {
 			kind = r.Kind
 			fmt.Fprintf(t, "%s:\t\t\t\t\t\t\t\t\n", kind)
 		}
-		minutes := "not in this program"
-		if c, err := recipes.Mini.Config(r, recipes.Mini.Arch, 0, "runs"); err == nil {
-			d, _ := recipes.Mini.Time(r, c)
-			minutes = fmt.Sprintf("%.0f", max(1, d.Minutes()))
+		c, err := recipes.Mini.Config(r, recipes.Mini.Arch, 0, "runs")
+		if err != nil {
+			return err
 		}
+		d, _ := recipes.Mini.Time(r, c)
 		p, known := r.On("resnet18")
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s", r.Name, r.Method, strings.Join(r.Needs(), ", "), minutes)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%.0f", r.Name, r.Method, strings.Join(r.Needs(), ", "), max(1, d.Minutes()))
 		for _, column := range []string{"natural", "pgd20", "cw", "aa"} {
 			fmt.Fprintf(t, "\t%s", publishedValue(p, known, column))
 		}
 		fmt.Fprintf(t, "\t%s\n", r.Source)
 	}
-	t.Flush()
+	return t.Flush()
 }
 
 func publishedValue(p recipes.Published, known bool, column string) string {
