@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"cure/cureml"
@@ -44,6 +45,11 @@ func Command(c cureml.Config, out string) string {
 	was.Epochs, was.Batch, was.Seed, was.Validation, was.Init, was.Teacher = c.Epochs, c.Batch, c.Seed, c.Validation, c.Init, c.Teacher
 	was.SGD, was.LogEvery, was.CheckpointEvery, was.EvalImages, was.Schedule = c.SGD, c.LogEvery, c.CheckpointEvery, c.EvalImages, c.Schedule
 	before, after := leaves(was), leaves(c)
+	for path, v := range before {
+		if _, there := after[path]; !there { // left out of the config because it is zero
+			after[path] = zeroLike(v)
+		}
+	}
 	for _, path := range slices.Sorted(maps.Keys(after)) {
 		if after[path] != before[path] {
 			words = append(words, "--set", quote(path+"="+after[path]))
@@ -67,6 +73,20 @@ func scheduleFlags(s optim.Schedule) []string {
 	}
 	whole, _ := json.Marshal(s) // a valid schedule has finite numbers
 	return []string{"--set", quote("schedule=" + string(whole))}
+}
+
+// zeroLike is the zero value of the type that a value has.
+func zeroLike(v string) string {
+	switch {
+	case v == "true":
+		return "false"
+	case strings.HasPrefix(v, "["):
+		return "null"
+	}
+	if _, err := strconv.ParseFloat(v, 64); err == nil {
+		return "0"
+	}
+	return ""
 }
 
 // leaves are the values of a config by their paths.
