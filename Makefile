@@ -11,6 +11,8 @@ PYTHON := .cure/venv/bin/python
 EXECUTE := $(PYTHON) notebooks/execute.py
 # size of the notebooks' runs: ci (minutes), mini, paper; see notebooks/README.md
 PRESET ?= mini
+# which notebooks `make notebooks` executes, by their names: NOTEBOOKS="00_quickstart 06_benchmark"
+NOTEBOOKS ?= $(patsubst notebooks/%.ipynb,%,$(sort $(wildcard notebooks/*.ipynb)))
 FUZZTIME ?= 30s
 # further flags for JupyterLab, such as LAB="--no-browser --port 8890"
 LAB ?=
@@ -62,8 +64,10 @@ bench: xla ## time training steps; BENCH="--only ... --arch ..." chooses, .cure/
 lab: setup ## open JupyterLab with the Go kernel
 	@JUPYTER_PREFER_ENV_PATH=1 .cure/venv/bin/jupyter lab --notebook-dir=notebooks --MultiKernelManager.default_kernel_name=gonb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB)
 
-notebooks: setup ## execute all notebooks, PRESET=ci|mini|paper; pages go to notebooks/out
-	@for notebook in notebooks/*.ipynb; do CURE_PRESET=$(PRESET) $(EXECUTE) $$notebook; done
+notebooks: setup ## execute all notebooks, or NOTEBOOKS="..."; PRESET=ci|mini|paper; pages go to notebooks/out
+	@failed=; for name in $(NOTEBOOKS); do \
+		CURE_PRESET=$(PRESET) $(EXECUTE) notebooks/$$name.ipynb || failed="$$failed $$name"; \
+	done; if [ -n "$$failed" ]; then echo "notebooks failed:$$failed" >&2; exit 1; fi
 
 notebook-quick: setup ## execute the quickstart in minutes (PRESET=ci)
 	@CURE_PRESET=ci $(EXECUTE) notebooks/00_quickstart.ipynb

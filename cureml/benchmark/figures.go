@@ -1,10 +1,13 @@
 package benchmark
 
 import (
+	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"cure/cureml/recipes"
+	"cure/cureml/study"
 	"cure/viz"
 )
 
@@ -38,6 +41,28 @@ func PublishedTradeoff() (*viz.Figure, error) {
 	return viz.Tradeoff(viz.TradeoffOptions{Title: "The published table", XLabel: "natural accuracy (%)", YLabel: "PGD-20 accuracy (%)"}, points...)
 }
 
+// Curves are the accuracies on the validation images after each epoch, clean and under PGD-10, of the first seed of a
+// line.
+func (b *Benchmark) Curves(l *Line) (*viz.Figure, error) {
+	if len(l.Cards) == 0 {
+		return nil, fmt.Errorf("benchmark: %s has not been measured", l.Title)
+	}
+	m, err := study.ReadMetrics(b.run(l.Cards[0].Name))
+	if err != nil {
+		return nil, err
+	}
+	var curves []viz.Series
+	for name, value := range map[string]string{"clean": "val_clean", "PGD-10": "val_robust"} {
+		x, y := m.Series("epoch", value)
+		for i := range y {
+			y[i] *= 100
+		}
+		curves = append(curves, viz.Series{Name: name, X: x, Y: y})
+	}
+	slices.SortFunc(curves, func(a, b viz.Series) int { return strings.Compare(b.Name, a.Name) })
+	return viz.Curves(viz.CurvesOptions{Title: l.Title + ": validation images", XLabel: "epoch", YLabel: "accuracy (%)", Markers: true, Width: 11, Height: 6}, curves...)
+}
+
 // barsOf are the accuracies of the bars in [Parts].
 var barsOf = []struct{ column, name string }{{"natural", "natural"}, {"pgd20", "PGD-20"}, {"cw", "C&W-20"}}
 
@@ -63,26 +88,26 @@ func Parts(cards []*Card) (*viz.Figure, error) {
 	return viz.Bars(viz.BarsOptions{Title: "CURE's parts", YLabel: "accuracy (%)", Format: "%.1f"}, groups, series...)
 }
 
-// Sweep are the accuracies of CURE's last checkpoints along one of its settings, with bands of a standard deviation where
-// there are several seeds.
+// Sweep are the accuracies of CURE's last checkpoints along one of its settings, means over seeds.
 func Sweep(cards []*Card, s recipes.Series) (*viz.Figure, error) {
-	lines := Lines(cards)
 	curves := make([]viz.Series, len(barsOf))
 	for i, bar := range barsOf {
 		curves[i].Name = bar.name
-		banded := true
-		for k, row := range s.Rows {
-			at := slices.IndexFunc(lines, func(l *Line) bool { return l.Row.Name == row && len(l.Cards) > 0 })
-			if at < 0 {
-				continue
-			}
-			mean, std := lines[at].Value("last", bar.column)
-			banded = banded && !math.IsNaN(std)
-			curves[i].X, curves[i].Y, curves[i].Std = append(curves[i].X, s.Values[k]), append(curves[i].Y, mean), append(curves[i].Std, std)
-		}
-		if !banded {
-			curves[i].Std = nil
-		}
+		curves[i].X, curves[i].Y = sweepPoints(cards, s, bar.column)
 	}
 	return viz.Curves(viz.CurvesOptions{Title: s.Symbol, XLabel: s.Symbol, YLabel: "accuracy (%)", Markers: true, Width: 9, Height: 7}, curves...)
+}
+
+// sweepPoints are the values of a setting that have cards, and those of a column there.
+func sweepPoints(cards []*Card, s recipes.Series, column string) (x, y []float64) {
+	lines := Lines(cards)
+	for k, row := range s.Rows {
+		at := slices.IndexFunc(lines, func(l *Line) bool { return l.Row.Name == row && len(l.Cards) > 0 })
+		if at < 0 {
+			continue
+		}
+		mean, _ := lines[at].Value("last", column)
+		x, y = append(x, s.Values[k]), append(y, mean)
+	}
+	return x, y
 }

@@ -176,7 +176,11 @@ func (b *Benchmark) checkpoint(ctx context.Context, card *Card, j job, dir, name
 		if err != nil {
 			return err
 		}
-		if list, err = attacks.ParseList("autoattack"); err != nil {
+		ensemble := b.ensemble
+		if ensemble == "" {
+			ensemble = "autoattack"
+		}
+		if list, err = attacks.ParseList(ensemble); err != nil {
 			return err
 		}
 		r, err := b.attack(ctx, card, j.name, p, net, part, list)

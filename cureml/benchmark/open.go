@@ -1,10 +1,14 @@
 package benchmark
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/gomlx/compute"
@@ -16,7 +20,8 @@ import (
 )
 
 // Open is the benchmark of a notebook: of the preset that CURE_PRESET names, in the folder of root that is called as the
-// preset, such as runs/mini/benchmark. XLA is installed where it is missing.
+// preset, such as runs/mini/benchmark. Progress goes to standard output, a line an epoch. XLA is installed where it is
+// missing.
 func Open(root string) (*Benchmark, error) {
 	size, err := study.FromEnv()
 	if err != nil {
@@ -26,9 +31,20 @@ func Open(root string) (*Benchmark, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Benchmark{Preset: p, Dir: filepath.Join(root, p.Name, "benchmark"), OpenSets: SetsOf(size.Data), OpenDevice: func() (compute.Backend, error) {
+	device := func() (compute.Backend, error) {
 		return backend.Open(backend.Options{Name: p.Backend, Install: true, Deterministic: true})
-	}}, nil
+	}
+	return &Benchmark{Preset: p, Dir: filepath.Join(root, p.Name, "benchmark"), OpenSets: SetsOf(size.Data), OpenDevice: device, Log: perEpoch{os.Stdout}}, nil
+}
+
+// perEpoch passes lines of progress on, but not those about training steps.
+type perEpoch struct{ w io.Writer }
+
+func (p perEpoch) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte(" train step ")) {
+		return len(line), nil
+	}
+	return p.w.Write(line)
 }
 
 // SetsOf reads the images of a data set by its name: mini for those inside the program, else one that lies where data sets
@@ -59,4 +75,22 @@ func (b *Benchmark) Row(name string) (*Line, error) {
 		}
 	}
 	return &Line{Row: row}, nil
+}
+
+// Failures is an error that names the rows whose cards say that they failed, nil where there are none.
+func (b *Benchmark) Failures() error {
+	cards, err := b.Cards()
+	if err != nil {
+		return err
+	}
+	var failed []string
+	for _, c := range cards {
+		if c.Failed != "" {
+			failed = append(failed, c.Name+" ("+c.Failed+")")
+		}
+	}
+	if failed != nil {
+		return fmt.Errorf("benchmark: %d of %d rows failed: %s", len(failed), len(cards), strings.Join(failed, ", "))
+	}
+	return nil
 }

@@ -1,15 +1,20 @@
 package benchmark
 
 import (
+	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"cure/cureml/nn"
 	"cure/cureml/recipes"
 )
 
 // Columns of measured values, as recipes.Published.Value names them.
-var columns = []string{"natural", "pgd20", "cw", "nrr", "aa"}
+var (
+	columns     = []string{"natural", "pgd20", "cw", "nrr", "aa"}
+	columnNames = []string{"natural", "PGD-20", "C&W-20", "NRR", "AutoAttack"}
+)
 
 // Value is a measured accuracy in per cent by its column: natural, pgd20, cw, nrr, aa; NaN where there is none.
 func (p *Checkpoint) Value(column string) float64 {
@@ -67,19 +72,48 @@ func Lines(cards []*Card) (lines []*Line) {
 		}
 	}
 	slices.SortStableFunc(lines, func(a, b *Line) int {
-		if a.Arch.String() != b.Arch.String() {
-			return compare(a.Arch.String(), b.Arch.String())
+		if by := strings.Compare(a.Arch.String(), b.Arch.String()); by != 0 {
+			return by
 		}
 		return order[a.Row.Name] - order[b.Row.Name]
 	})
 	return lines
 }
 
-func compare(a, b string) int {
-	if a < b {
-		return -1
+// Of are the cards of rows of some kinds.
+func Of(cards []*Card, kinds ...recipes.Kind) (of []*Card) {
+	for _, c := range cards {
+		if r, err := recipes.Find(c.Row); err == nil && slices.Contains(kinds, r.Kind) {
+			of = append(of, c)
+		}
 	}
-	return 1
+	return of
+}
+
+// String is the row's measured values, for a notebook's cell; a failed row says why.
+func (l *Line) String() string {
+	var b strings.Builder
+	for _, c := range l.Failed {
+		fmt.Fprintf(&b, "%s, seed %d, failed: %s\n", l.Title, c.Seed, c.Failed)
+	}
+	say := func(what string, value func(column string) (mean, std float64)) {
+		var parts []string
+		for i, column := range columns {
+			if mean, std := value(column); !math.IsNaN(mean) {
+				parts = append(parts, columnNames[i]+" "+cell(mean, std))
+			}
+		}
+		if parts != nil {
+			fmt.Fprintf(&b, "%s: %s\n", what, strings.Join(parts, ", "))
+		}
+	}
+	for _, checkpoint := range []string{"best", "last"} {
+		say(fmt.Sprintf("%s, %s checkpoint", l.Title, checkpoint), func(column string) (float64, float64) { return l.Value(checkpoint, column) })
+	}
+	if p, ok := l.Row.On(l.Arch.Name); ok {
+		say("published for "+l.Arch.Name, func(column string) (float64, float64) { return p.Value(column), math.NaN() })
+	}
+	return strings.TrimSpace(b.String())
 }
 
 // Value is the mean of a column over the seeds and, with several, the sample standard deviation; NaN where there is none.

@@ -22,8 +22,7 @@ const copied = "Published values are of networks of full width trained on all 50
 func Table(cards []*Card) *viz.Table {
 	lines := Lines(cards)
 	t := &viz.Table{Title: "Natural and robust accuracy in %"}
-	t.Header = []string{"method", "network", "checkpoint", "natural", "PGD-20", "C&W-20", "NRR", "AutoAttack", "minutes",
-		"published: natural", "PGD-20", "C&W", "NRR", "AutoAttack"}
+	t.Header = slices.Concat([]string{"method", "network", "checkpoint"}, columnNames, []string{"minutes", "published: natural", "PGD-20", "C&W", "NRR", "AutoAttack"})
 	var marks marks
 	for _, l := range lines {
 		title := l.Title

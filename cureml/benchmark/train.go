@@ -71,7 +71,7 @@ func (b *Benchmark) train(ctx context.Context, name string, row recipes.Row, c c
 	if expected != "" {
 		expected = ", " + expected
 	}
-	b.logf("%s: training, %d epochs%s", name, c.Epochs, expected)
+	b.logf("%s: training, epochs: %d%s", name, c.Epochs, expected)
 	_, err = cureml.Train(ctx, device, c, cureml.Sets{Train: sets.Train}, b.run(name), true, b.Log)
 	return err
 }
