@@ -153,8 +153,11 @@ func TestRunningStatistics(t *testing.T) {
 		want := onGraph(t, method, student, other, b, func(u *Update) []*Node {
 			for role, passes := range tc.update {
 				for _, images := range passes {
-					helper := Add(u.X, MulScalar(Sub(u.Adv, u.X), tc.config.Hat.H))
-					u.Nets[role].Forward(nn.Train, map[rune]*Node{'x': u.X, 'a': u.Adv, 'h': helper}[images])
+					x := map[rune]*Node{'x': u.X, 'a': u.Adv}[images]
+					if images == 'h' {
+						x = Add(u.X, MulScalar(Sub(u.Adv, u.X), tc.config.Hat.H))
+					}
+					u.Nets[role].Forward(nn.Train, x)
 				}
 			}
 			return read(u)
