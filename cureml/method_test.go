@@ -102,6 +102,8 @@ func TestRunningStatistics(t *testing.T) {
 		{"trades", smallConfig("trades"), map[string]string{Student: "xa"}, false},
 		{"trades released", func() Config { c := smallConfig("trades"); c.Trades.ReleasedBN = true; return c }(), map[string]string{Student: "xax"}, false},
 		{"cure", smallConfig("cure"), map[string]string{Student: "xa", Revision: "xa"}, false},
+		{"fast-at", smallConfig("fast-at"), map[string]string{Student: "a"}, true},
+		{"free-at", smallConfig("free-at"), map[string]string{Student: "x"}, false}, // the perturbation is zero
 		{"cure copied", smallMethods()["cure ema_bn copied"], map[string]string{Student: "xa", Revision: ""}, false},
 	} {
 		method, err := NewMethod(tc.config)
@@ -188,6 +190,9 @@ func TestIdentities(t *testing.T) {
 		{"released CURE with p 0, alpha 0 and gamma 0 is AT",
 			with("cure", func(c *Config) { c.Cure.Face, c.Cure.Percentile, c.Cure.Alpha, c.Cure.Gamma = "released", 0, 0, 0 }),
 			smallConfig("at")},
+		{"Fast-AT updates as AT does", smallConfig("fast-at"), smallConfig("at")},
+		{"Free-AT with a perturbation of zero updates as natural training does",
+			with("free-at", func(c *Config) { c.Batch = 3 }), smallConfig("natural")},
 	} {
 		got, want := grads(tc.a), grads(tc.b)
 		for i := range want {

@@ -86,7 +86,8 @@ func TestTrain(t *testing.T) {
 		if s.Values["conv1.weight"][0] == start.Values["conv1.weight"][0] {
 			t.Errorf("%s: the stem did not move", method)
 		}
-		passes := map[string]int64{"natural": 6, "at": 6, "trades": 12, "cure": 12, "cure-eff": 9}[method]
+		passes := map[string]int64{"natural": 6, "at": 6, "trades": 12, "cure": 12, "cure-eff": 9,
+			"fast-at": 18, "free-at": 48}[method]
 		if s.Tracked != passes {
 			t.Errorf("%s: num_batches_tracked %d, want %d", method, s.Tracked, passes)
 		}
@@ -258,6 +259,21 @@ func TestConfigValidation(t *testing.T) {
 		"momentum 2":         func(c *Config) { c.SGD.Momentum = 2 },
 		"validation 1":       func(c *Config) { c.Validation = 1 },
 		"trades.beta":        func(c *Config) { c.Trades.Beta = math.Inf(1) },
+		"awp.gamma -1":       func(c *Config) { c.AWP.Gamma = -1 },
+		"awp.start 2":        func(c *Config) { c.AWP = AWPConfig{Gamma: 0.01, Start: 2} },
+		"rwp.gamma NaN":      func(c *Config) { c.RWP.Gamma = math.NaN() },
+		"rwp.start -1":       func(c *Config) { c.RWP = RWPConfig{Gamma: 0.01, Start: -1} },
+		"rwp.rounds -1":      func(c *Config) { c.RWP = RWPConfig{Gamma: 0.01, Rounds: -1} },
+		"rwp.threshold NaN":  func(c *Config) { c.RWP = RWPConfig{Gamma: 0.01, Threshold: math.NaN()} },
+		"want one of them":   func(c *Config) { c.RWP.Gamma, c.AWP.Gamma = 0.01, 0.01 },
+		"makes no adversar":  func(c *Config) { c.Method, c.RWP.Gamma = "natural", 0.01 },
+		"guard.drop 20":      func(c *Config) { c.Guard.Drop = 20 },
+		"guard.steps -5":     func(c *Config) { c.Guard.Steps = -5 },
+		"free.replays 0":     func(c *Config) { *c = smallConfig("free-at"); c.Free.Replays = 0 },
+		"knows linf only":    func(c *Config) { *c = smallConfig("free-at"); c.Attack.Norm = "l2" },
+		"want both empty":    func(c *Config) { *c = smallConfig("free-at"); c.Attack.BN = "E" },
+		"average.decay 1":    func(c *Config) { c.Average.Decay = 1 },
+		"average.start -1":   func(c *Config) { c.Average.Start = -1 },
 	} {
 		c := smallConfig("cure")
 		if strings.HasPrefix(want, "trades") {
