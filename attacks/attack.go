@@ -38,7 +38,8 @@ type Override struct {
 	Norm     *Norm
 	Eps      *float64 // pixel units of [0, 1]
 	StepSize *float64 // pixel units of [0, 1]
-	Steps    *int
+	Steps    *int     // of attacks by gradients, and of SPSA
+	Queries  *int     // of SquareAttack, which passes over Steps
 	Restarts *int
 	Start    *Start
 	Loss     string

@@ -10,7 +10,7 @@ func TestOfficialPasses(t *testing.T) {
 	const (
 		ce     = 2 * 101
 		target = 2*101 + 1
-		fab    = 3 * 100
+		fab    = 3*100 + 3
 	)
 	version := standard(standardBall)
 	// Images: misclassified; broken by APGD-CE; by the third target of APGD-T; by the second of FAB-T; by query 700; by none.
@@ -25,8 +25,9 @@ func TestOfficialPasses(t *testing.T) {
 		}
 		result.Stages = append(result.Stages, &Result{Name: version.Stages[s].Name, RobustFlags: robust, BrokenIn: in})
 	}
-	result.Stages[3].Forwards = 700 + 5001 + 2 // and two verifications
-	want := int64(6 + 5*ce + (3+9+9+9)*target + (2+9+9)*fab + 700 + 5001)
+	result.Stages[3].Forwards, result.Stages[3].Skipped = 600+4701+2, 100+300 // and two verifications
+	entered := 5 + 4 + 3 + 2
+	want := int64(6 + 2*entered + 5*ce + (3+9+9+9)*target + (2+9+9)*fab + 700 + 5001 + 2)
 	got, err := OfficialPasses(10, Attack{Name: "autoattack", Method: version}, result, clean)
 	if err != nil || got != want {
 		t.Errorf("%d passes, %v; want %d", got, err, want)

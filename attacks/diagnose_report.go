@@ -81,11 +81,22 @@ func DiagnoseTransfer(m *Matrix) []Flag {
 			for t, target := range m.Models {
 				own, foreign := r.Accuracy[t][t], r.Accuracy[s][t]
 				p.raise(FlagTransfer, SeverityWarning, own-foreign-inexact, helpful,
-					"%s: images made on %s leave %s an accuracy of %.4g, its own attack %.4g: its gradients may be masked", r.Name, source, target, foreign, own)
+					"%s: images made on %s leave %s an accuracy of %.4g, its own attack, which missed %d of them, %.4g: its gradients may be masked",
+					r.Name, source, target, foreign, r.missed(s, t), own)
 			}
 		}
 	}
 	return p.flags
+}
+
+// missed counts the images that only those made on source s break on target t.
+func (r *Transferred) missed(s, t int) (count int) {
+	for i, robust := range r.Flags[t][t] {
+		if robust && !r.Flags[s][t][i] {
+			count++
+		}
+	}
+	return count
 }
 
 // single looks at the result of one attack.

@@ -295,11 +295,12 @@ func TestDiagnoseReport(t *testing.T) {
 
 func TestDiagnoseTransfer(t *testing.T) {
 	matrix := func(own, foreign float64) *Matrix {
-		return &Matrix{Models: []string{"a", "b"}, Attacks: []*Transferred{{Name: "pgd", Accuracy: [][]float64{{.3, .9}, {foreign, own}}}}}
+		flags := [][]Flags{{{true, false, true}, {true, true, true}}, {{false, true, false}, {true, true, true}}}
+		return &Matrix{Models: []string{"a", "b"}, Attacks: []*Transferred{{Name: "pgd", Flags: flags, Accuracy: [][]float64{{.3, .9}, {foreign, own}}}}}
 	}
 	m := matrix(.9, .2979)
 	flags := DiagnoseTransfer(m)
-	if len(flags) != 1 || flags[0].Name != FlagTransfer || !strings.Contains(flags[0].Message, "made on b leave a an accuracy of 0.2979") {
+	if len(flags) != 1 || flags[0].Name != FlagTransfer || !strings.Contains(flags[0].Message, "made on b leave a an accuracy of 0.2979, its own attack, which missed 2 of them, 0.3:") {
 		t.Errorf("flags %v", flags)
 	}
 	if flags := DiagnoseTransfer(matrix(.9, .298)); len(flags) != 0 {

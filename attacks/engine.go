@@ -107,6 +107,7 @@ type engine struct {
 	sources   []*rand.Rand // of the keys of each row, where the model is random
 
 	forwards, backwards int64 // passes over images so far, padding not counted
+	skipped             int64 // forward passes that a search could do without, because it had made them before
 	ticked              func(passes int)
 }
 

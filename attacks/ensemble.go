@@ -29,6 +29,24 @@ func (s Ensemble) Budget() Ball {
 
 // Validate says what is wrong with the stages for a model of so many classes. They share one ball and no name.
 func (s Ensemble) Validate(classes int) error {
+	if err := s.checkStages(); err != nil {
+		return err
+	}
+	for _, a := range s.Stages {
+		if err := a.Method.Validate(classes); err != nil {
+			return fmt.Errorf("%s: %w", a.Name, err)
+		}
+	}
+	for _, a := range s.Stages {
+		if ball := a.Method.Budget(); ball != s.Budget() {
+			return fmt.Errorf("stages in different balls, %v and %v: want one", s.Budget(), ball)
+		}
+	}
+	return nil
+}
+
+// checkStages says which stages cannot work together, whatever their settings.
+func (s Ensemble) checkStages() error {
 	if len(s.Stages) == 0 {
 		return fmt.Errorf("an ensemble without attacks")
 	}
@@ -50,19 +68,12 @@ func (s Ensemble) Validate(classes int) error {
 			return fmt.Errorf("two stages are called %s, want different names", a.Name)
 		}
 		seen[a.Name] = true
-		if err := a.Method.Validate(classes); err != nil {
-			return fmt.Errorf("%s: %w", a.Name, err)
-		}
-	}
-	for _, a := range s.Stages {
-		if ball := a.Method.Budget(); ball != s.Budget() {
-			return fmt.Errorf("stages in different balls, %v and %v: want one", s.Budget(), ball)
-		}
 	}
 	return nil
 }
 
-// with applies settings to the stages. A stage of a named version is its loss.
+// with applies settings to the stages, each of which takes those that it has: Steps go to the attacks by gradients, Queries
+// to Square. A stage of a named version is its loss.
 func (s Ensemble) with(o Override) (Ensemble, error) {
 	stages := slices.Clone(s.Stages)
 	if s.inBall != nil {
@@ -117,7 +128,7 @@ func (t *trial) ensemble(ctx context.Context, s Ensemble) error {
 			evaluation: t.evaluation, attack: a, key: t.key + "/" + a.Name, began: time.Now(),
 			result: &Result{Name: a.Name, RobustFlags: slices.Clone(t.result.RobustFlags)},
 		}
-		forwards, backwards := t.forwards, t.backwards
+		forwards, backwards, skipped := t.forwards, t.backwards, t.skipped
 		if err := stage.begin(ctx); err != nil {
 			return err
 		}
@@ -125,7 +136,7 @@ func (t *trial) ensemble(ctx context.Context, s Ensemble) error {
 			return err
 		}
 		stage.finish()
-		t.forwards, t.backwards = t.forwards+forwards, t.backwards+backwards
+		t.forwards, t.backwards, t.skipped = t.forwards+forwards, t.backwards+backwards, t.skipped+skipped
 		t.takeOver(stage)
 	}
 	t.result.Losses = nil // the stages' losses have no common scale

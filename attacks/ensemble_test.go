@@ -67,6 +67,18 @@ func TestEnsembleValidate(t *testing.T) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}
+	for want, names := range map[string]string{
+		"two stages are called pgd20":       "pgd20+fgsm+pgd20",
+		`stage "natural": want an attack`:   "natural+fgsm",
+		`"fab-min" looks for smallest`:      "fgsm+fab-min",
+		`"pgd20-targeted" aims at target`:   "pgd20-targeted+square",
+		`"autoattack": an ensemble within`:  "fgsm+autoattack",
+		`attacks: unknown attack "": want `: "fgsm+",
+	} {
+		if _, err := Preset(names); err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "attacks: ") {
+			t.Errorf("%s: error %v, want %q", names, err, want)
+		}
+	}
 	a, err := Preset("autoattack-fast")
 	if err != nil {
 		t.Fatal(err)
@@ -76,5 +88,45 @@ func TestEnsembleValidate(t *testing.T) {
 	}
 	if got, want := a.Method.(Ensemble).Stages[1].Method, (APGD{Ball: Ball{L1, 12}, Steps: 50, Restarts: 1, Targets: 5, Shrink: true}); got != want {
 		t.Errorf("in L1 %+v, want %+v", got, want)
+	}
+}
+
+// TestStepsAndQueries: an override's steps go to the attacks by gradients of an ensemble, its queries to Square.
+func TestStepsAndQueries(t *testing.T) {
+	for _, name := range []string{"autoattack", "autoattack-plus", "apgd-dlr+square"} {
+		before, err := Preset(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ball := range []Ball{standardBall, {L2, .5}, {L1, 12}} {
+			for given, o := range map[string]Override{"steps": {Steps: new(50)}, "queries": {Queries: new(200)}, "both": {Steps: new(50), Queries: new(200)}} {
+				o.Norm, o.Eps = &ball.Norm, &ball.Eps
+				after, err := before.With(o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				steps, queries := 100, 5000
+				if given != "queries" {
+					steps = 50
+				}
+				if given != "steps" {
+					queries = 200
+				}
+				for _, stage := range after.Method.(Ensemble).Stages {
+					var got, want int
+					switch m := stage.Method.(type) {
+					case APGD:
+						got, want = m.Steps, steps
+					case FAB:
+						got, want = m.Steps, steps
+					case SquareAttack:
+						got, want = m.Queries, queries
+					}
+					if got != want || want == 0 {
+						t.Errorf("%s in %s with %s: %s has %d, want %d", name, ball.Norm, given, stage.Name, got, want)
+					}
+				}
+			}
+		}
 	}
 }

@@ -42,7 +42,7 @@ func TestApproachesFollowThePapers(t *testing.T) {
 	}{
 		{"ddn", smooth, DDN{Ball: ball(L2), Steps: 25, InitEps: .25}},
 		{"ddn, levels", smooth, DDN{Ball: ball(L2), Steps: 20, InitEps: .3, Gamma: .1, Levels: 256}},
-		{"ddn without gradients", flat, DDN{Ball: Ball{L2, .6}, Steps: 20}},
+		{"ddn without gradients", flat, DDN{Ball: Ball{L2, .8}, Steps: 20}},
 		{"fmn-linf", smooth, FMN{Ball: ball(Linf), Steps: 25}},
 		{"fmn-l2", smooth, FMN{Ball: ball(L2), Steps: 25}},
 		{"fmn-l2, small steps", smooth, FMN{Ball: ball(L2), Steps: 15, StepSize: .2, LastStepSize: .1, Gamma: .2, LastGamma: .1}},
@@ -470,4 +470,12 @@ func TestMinimumPresets(t *testing.T) {
 	if (Ball{Norm: L0}).distance([]float32{0, .5, 1, .25}, []float32{0, .25, 1, .5}) != 2 {
 		t.Error("l0 distance of two changed values")
 	}
+}
+
+func make2d(rows, d int) [][]float32 {
+	out := make([][]float32, rows)
+	for i := range out {
+		out[i] = make([]float32, d)
+	}
+	return out
 }

@@ -1,54 +1,28 @@
 package attacks
 
 import (
-	"math"
 	"slices"
 	"testing"
 
 	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// TestGaussian checks moments and quantiles of the noise, and that rows depend on their own keys alone.
+// TestGaussian: the keys of a plan, which are floats, give the noise of KeyedNormal for the same whole numbers.
 func TestGaussian(t *testing.T) {
-	const rows, d = 8, 4096
-	noise := func(first, second []float32) [][]float32 {
-		return eval(t, goBackend(t), func(in []*Node) []*Node { return []*Node{gaussian(in[0], [2]*Node{in[1], in[2]})} },
-			make2d(len(first), d), first, second)[0].Value().([][]float32)
-	}
 	first := []float32{0, 0, 1, 1, 2, 1<<24 - 1, 7, 12345678}
 	second := []float32{0, 1, 0, 1, 2, 1<<24 - 1, 7, 87654}
-	z := noise(first, second)
-	for i, row := range z {
-		var sum, squares, below float64
-		for _, v := range row {
-			sum, squares = sum+float64(v), squares+float64(v)*float64(v)
-			if v < -1 {
-				below++
-			}
-		}
-		// Five standard errors each.
-		if math.Abs(sum/d) > 5/math.Sqrt(d) || math.Abs(squares/d-1) > 5*math.Sqrt(2./d) || math.Abs(below/d-.158655) > 5*math.Sqrt(.1335/d) {
-			t.Errorf("row %d: mean %.3f, mean square %.3f, %.3f below -1", i, sum/d, squares/d, below/d)
-		}
-		for j := range i {
-			var product float64
-			for k := range row {
-				product += float64(row[k]) * float64(z[j][k])
-			}
-			if math.Abs(product/d) > 5/math.Sqrt(d) {
-				t.Errorf("rows %d and %d: correlation %.3f", i, j, product/d)
-			}
+	var keys [][]uint32
+	for i := range first {
+		keys = append(keys, []uint32{uint32(first[i]), uint32(second[i])})
+	}
+	out := eval(t, goBackend(t), func(in []*Node) []*Node {
+		return []*Node{Reshape(gaussian(in[0], [2]*Node{in[1], in[2]}), len(keys), -1), KeyedNormal(in[3], 15)}
+	}, tensors.FromFlatDataAndDimensions(make([]float32, 15*len(keys)), len(keys), 3, 5), first, second, keys)
+	got, want := out[0].Value().([][]float32), out[1].Value().([][]float32)
+	for i := range keys {
+		if !slices.Equal(got[i], want[i]) {
+			t.Errorf("keys %v: %v, want %v", keys[i], got[i], want[i])
 		}
 	}
-	if alone := noise(first[6:7], second[6:7]); !slices.Equal(alone[0], z[6]) {
-		t.Error("noise of a row depends on the others")
-	}
-}
-
-func make2d(rows, d int) [][]float32 {
-	out := make([][]float32, rows)
-	for i := range out {
-		out[i] = make([]float32, d)
-	}
-	return out
 }

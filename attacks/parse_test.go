@@ -72,19 +72,26 @@ func FuzzParseEps(f *testing.F) {
 }
 
 func FuzzParseList(f *testing.F) {
-	for _, seed := range []string{"natural,fgsm,pgd20,cw20", "pgd20", ",", "pgd20,pgd20", "PGD20 , bim", "\xff"} {
+	for _, seed := range []string{"natural,fgsm,pgd20,cw20", "pgd20", ",", "pgd20,pgd20", "PGD20 , bim", "\xff",
+		"apgd-ce+apgd-t+square,autoattack", "natural+fgsm", "fgsm + Square", "fgsm+fgsm", "fgsm+autoattack", "pgd20-targeted+fab-min", "+,+"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		list, err := ParseList(text)
 		if err != nil {
+			if list != nil || !strings.HasPrefix(err.Error(), "attacks: ") {
+				t.Errorf("%q: %v beside the error %q", text, list, err)
+			}
 			return
 		}
 		if len(list) != strings.Count(text, ",")+1 {
 			t.Errorf("%q: %d attacks", text, len(list))
 		}
 		for _, a := range list {
-			if err := a.Validate(10); err != nil {
+			if a, err = a.With(Override{Norm: new(Linf), Eps: new(.03)}); err == nil { // stages in one ball
+				err = a.Validate(10)
+			}
+			if err != nil {
 				t.Errorf("%q: %v", text, err)
 			}
 		}

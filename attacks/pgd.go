@@ -68,11 +68,7 @@ func (p PGD) Step(x, adv *Node, objective func(adv *Node) *Node) *Node {
 
 // move applies one step along grad and detaches the result.
 func (p PGD) move(x, adv, grad *Node) *Node {
-	direction := p.Ball.Direction
-	if p.Ball.Norm == L1 {
-		direction = func(grad *Node) *Node { return slide(adv, grad) }
-	}
-	next := Add(adv, MulScalar(direction(grad), p.StepSize))
+	next := Add(adv, MulScalar(p.direction(adv, grad), p.StepSize))
 	return StopGradient(p.Ball.Project(next, x))
 }
 

@@ -115,6 +115,9 @@ func joined(names []string) (Attack, error) {
 		}
 		e.Stages, parts = append(e.Stages, stage), append(parts, stage.Name)
 	}
+	if err := e.checkStages(); err != nil {
+		return Attack{}, fmt.Errorf("attacks: %s: %w", strings.Join(parts, "+"), err)
+	}
 	return Attack{Name: strings.Join(parts, "+"), Method: e}, nil
 }
 

@@ -89,10 +89,12 @@ func (q *queue) refill() (rows []int, err error) {
 // advance takes one step and deals with what has ended.
 func (q *queue) advance(ctx context.Context, w walker) error {
 	q.done += int(q.lanes.live())
+	skipped := q.skipped
 	ended, err := w.step(ctx)
 	if err != nil {
 		return err
 	}
+	q.done += int(q.skipped - skipped)
 	for _, o := range ended {
 		l, j := q.lanes, q.lanes.jobs[o.row]
 		l.busy[o.row] = false

@@ -287,6 +287,71 @@ func TestRandOnNoisyLinearModels(t *testing.T) {
 	}
 }
 
+// TestSquareOnRandomModels: one lucky pass does not end a run on a model of chance. Images that can be moved to where 1 of 4
+// passes is wrong stay robust after the whole budget of averaged queries; those that can be moved to 9 of 10 are broken.
+func TestSquareOnRandomModels(t *testing.T) {
+	const n, queries = 30, 12
+	model := coin(t, 0)
+	images := slices.Repeat([]uint8{51}, n) // wrong with probability 0.2
+	for _, tc := range []struct {
+		eps         float64
+		least, most int // broken
+	}{{.05, 0, 3}, {.7, n - 6, n}} {
+		attack := Attack{Name: "square", Method: SquareAttack{Ball: Ball{Linf, tc.eps}, Queries: queries}}
+		report := evaluate(t, model, images, make([]int32, n), []Attack{attack}, Options{Seed: 2, Batch: 7, KeepAdv: true})
+		r, attacked := report.Attacks[0], report.Clean.Flags.count()
+		if broken := attacked - r.RobustFlags.count(); broken < tc.least || broken > tc.most {
+			t.Errorf("eps %g: %d of %d broken, want %d to %d", tc.eps, broken, attacked, tc.least, tc.most)
+		}
+		if tc.least > 0 {
+			for i, adv := range r.Adv {
+				if report.Clean.Flags[i] && math.Abs(float64(adv)-.9) > 1e-6 {
+					t.Errorf("eps %g: image %d ends at %g", tc.eps, i, adv)
+				}
+			}
+			continue
+		}
+		if got, want := r.Forwards+10*r.Skipped, int64(attacked*(10*(1+queries)+10)); got != want || r.Forwards < want/3 {
+			t.Errorf("eps %g: %d forwards, %d queries left out: want 10 for the start, each query and the verdict, %d", tc.eps, r.Forwards, r.Skipped, want)
+		}
+	}
+
+	fixed, images, labels := perceptron(goBackend(t), 24)
+	noisier := noisy(fixed, .05)
+	noisier.Forwards = 5
+	for _, ball := range []Ball{{Linf, .06}, {L2, .15}} {
+		list := []Attack{{Name: "square", Method: SquareAttack{Ball: ball, Queries: 20, Restarts: 2}}}
+		want := evaluate(t, noisier, images, labels, list, Options{Batch: 32, Seed: 5, KeepAdv: true})
+		if c := want.RobustFlags.count(); c < 2 || c > want.Clean.Flags.count()-2 {
+			t.Fatalf("%s: %d of %d robust: the test needs both verdicts", ball.Norm, c, want.Clean.Flags.count())
+		}
+		for _, size := range []int{1, 7} {
+			compare(t, evaluate(t, noisier, images, labels, list, Options{Batch: size, Seed: 5, KeepAdv: true}), want, func(i int) int { return i })
+		}
+	}
+}
+
+// TestSquareJudge counts the passes that a query of a random model takes, and what they decide.
+func TestSquareJudge(t *testing.T) {
+	for _, tc := range []struct {
+		passes            int
+		looks, misses     float32
+		decided, succeeds bool
+	}{
+		{1, 1, 0, true, false}, {1, 1, 1, true, true},
+		{5, 4, 4, false, false}, {5, 4, 0, false, false}, {5, 5, 4, true, false}, {5, 5, 0, true, false},
+		{5, 5, 5, false, false}, {5, 6, 6, false, false}, {5, 6, 5, true, false}, {5, 9, 9, false, false}, {5, 10, 10, true, true}, {5, 10, 9, true, false},
+	} {
+		out := eval(t, goBackend(t), func(in []*Node) []*Node {
+			decided, broken := SquareAttack{}.judge(tc.passes, in[0], in[1])
+			return []*Node{decided, broken}
+		}, []float32{tc.looks}, []float32{tc.misses})
+		if decided, broken := out[0].Value().([]bool)[0], out[1].Value().([]bool)[0]; decided != tc.decided || broken != tc.succeeds {
+			t.Errorf("%+v: decided %v, broken %v", tc, decided, broken)
+		}
+	}
+}
+
 func TestRandomModelsAreChecked(t *testing.T) {
 	fixed, images, labels := perceptron(goBackend(t), 4)
 	both, negative := fixed, noisy(fixed, .1)

@@ -53,6 +53,9 @@ type Result struct {
 	Seconds        float64 `json:"seconds"`         // wall time without compilation
 	Forwards       int64   `json:"forwards"`        // passes over one image, summed over images; verification included
 	Backwards      int64   `json:"backwards"`
+	// Skipped are forward passes over images that the attack had looked at before, and so need not look at: queries of
+	// Square in Linf that would change nothing. They are not among Forwards.
+	Skipped int64 `json:"skipped,omitempty"`
 
 	// Targets are the classes that a targeted attack aimed at, and TargetedSuccess counts the images that it attacked and
 	// returned classified as such, verified as all successes are.

@@ -11,8 +11,13 @@ var squarePresets = []Attack{{Name: "square", Method: SquareAttack{Ball: standar
 
 // SquareAttack is the Square Attack (Andriushchenko et al. 2020, algorithms 1 to 3; for L1 Croce and Hein 2021), a random
 // search that sees scores alone: it changes a square window of the best image so far and keeps the change where that
-// lowers the margin z_y - max_{j != y} z_j. A run takes 1 + Queries forward passes and no gradient; an image leaves it at
-// its first misclassified proposal. What the search returns for the others is the image of the lowest margin.
+// lowers the margin z_y - max_{j != y} z_j. A run takes 1 + Queries forward passes and no gradient, less those for queries
+// that in Linf would change nothing (Result.Skipped); an image leaves it at its first misclassified proposal. What the
+// search returns for the others is the image of the lowest margin.
+//
+// On a random model every query takes Model.Forwards passes, with the mean of their margins, as its authors advise
+// (auto-attack, issue 56). An image leaves only where all of these and
+// as many again are wrong, which a lucky pass or two among thousands of queries do not bring about.
 //
 // Linf: from vertical stripes x ± eps; a window becomes x ± eps, with one random sign per channel. L2 and L1: from a grid
 // of patches; the mass of one window moves into another, along a random pattern (see lobes) added to what was there, and
@@ -40,7 +45,7 @@ func (s SquareAttack) Budget() Ball { return s.Ball }
 
 func (s SquareAttack) with(ball Ball, o Override) Method {
 	s.Ball = ball
-	set(&s.Queries, o.Steps)
+	set(&s.Queries, o.Queries)
 	set(&s.Restarts, o.Restarts)
 	return s
 }

@@ -15,7 +15,6 @@ type walking struct {
 	*lanes
 	walker walker
 	put    func(rows ...int) // image i into row i
-	logits func(images *tensors.Tensor) [][]float32
 }
 
 func newWalking(t *testing.T, model Model, images []uint8, labels []int32, method search, seed int64) walking {
@@ -42,13 +41,6 @@ func newWalking(t *testing.T, model Model, images []uint8, labels []int32, metho
 		if err := w.walker.load(t.Context(), rows); err != nil {
 			t.Fatal(err)
 		}
-	}
-	w.logits = func(images *tensors.Tensor) [][]float32 {
-		out, err := e.callNetwork(t.Context(), e.forward, images)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out[0].Value().([][]float32)
 	}
 	return w
 }
@@ -150,9 +142,10 @@ func slowProposal(b Ball, best, x []float64, image [3]int, p []float32) (next []
 	return next, norm(moved)
 }
 
-// TestSquareQueryByQuery follows runs of Square: every image tried is what slowProposal makes of the best one and the
+// TestSquareQueryByQuery follows runs of Square: every image taken over is what slowProposal makes of the best one and the
 // choices drawn, in ball and box, of length eps unless the box cuts it; it is taken over exactly where it lowers the margin
-// or is misclassified, so that the lowest margin never rises. Two of the images start later than the others.
+// or is misclassified, so that the lowest margin never rises. Queries are left out exactly where they change nothing. Two of
+// the images start later than the others.
 func TestSquareQueryByQuery(t *testing.T) {
 	backend := goBackend(t)
 	const n = 5
@@ -171,7 +164,14 @@ func TestSquareQueryByQuery(t *testing.T) {
 		if l.value(floats(images[d:2*d])) < 0 {
 			labels[1] = 1
 		}
-		claimed, accepted, full := 0, 0, 0
+		marginAt := func(x []float64, y int32) float64 {
+			f := float64(l.b)
+			for k, v := range x {
+				f += float64(l.w[k]) * v
+			}
+			return margin([]float64{f, -f, -f - 5, -f - 9}, int(y))
+		}
+		claimed, accepted, full, skipped := 0, 0, 0, int64(0)
 		for _, s := range []SquareAttack{
 			{Ball: Ball{Linf, .004}, Queries: 70, Rescale: true},
 			{Ball: Ball{L2, .03}, Queries: 70, Rescale: true},
@@ -193,76 +193,99 @@ func TestSquareQueryByQuery(t *testing.T) {
 					}
 				}
 			}
+			// slow is what a row of the plan makes of the best image, in float64; same says that this is the best image.
+			slow := func(best, x, plan []float32) (next []float64, same bool) {
+				next, length := slowProposal(s.Ball, widen(best), widen(x), image, plan)
+				if s.Ball.Norm == L1 {
+					narrow := make([]float32, d)
+					for k, v := range next {
+						narrow[k] = float32(v)
+					}
+					next = nearestL1(narrow, x, s.Ball.Eps*(1-1e-6))
+				} else if math.Abs(length-s.Ball.Eps) > 1e-9 {
+					t.Fatalf("%s: proposal of length %g before clipping", where, length)
+				}
+				same = s.Ball.Norm == Linf
+				for k, v := range next {
+					same = same && math.Abs(v-float64(best[k])) < s.Ball.Eps*1e-3
+				}
+				return next, same
+			}
 			seat(0, 1, 2)
-			for query := range s.Queries + 20 {
-				if query == 17 {
+			for pass := range s.Queries + 20 {
+				if pass == 17 {
 					seat(3, 4)
 				}
 				if w.live() == 0 {
 					break
 				}
-				tried, best, least := values(t, walk.state[0]), values(t, walk.state[1]), values(t, walk.state[2])
-				logits := w.logits(walk.state[0])
-				steps := slices.Clone(w.steps)
+				best, least, plan := values(t, walk.state[0]), values(t, walk.state[1]), slices.Clone(walk.plan)
+				steps, left := slices.Clone(w.steps), skipped
 				ended, err := walk.step(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
-				next, bestNow, leastNow := values(t, walk.state[0]), values(t, walk.state[1]), values(t, walk.state[2])
+				bestNow, leastNow := values(t, walk.state[0]), values(t, walk.state[1])
+				broken := make([]bool, n)
 				for row, busy := range w.busy {
 					if !busy {
 						continue
 					}
 					at := func(all []float32) []float32 { return all[row*d : (row+1)*d] }
-					checkReturned(t, where, s.Ball, at(tried), at(w.x))
-					now := margin(widen(logits[row]), int(labels[row]))
-					better := steps[row] == 0 || now < float64(least[row])
-					if want := map[bool][]float32{true: tried, false: best}[better]; !slices.Equal(at(bestNow), at(want)) {
-						t.Fatalf("%s: query %d, row %d: margin %g after %g: taken over: %v", where, query, row, now, least[row], !better)
+					choices := func(plan []float32) []float32 { return plan[row*s.columns(w.model) : (row+1)*s.columns(w.model)] }
+					first, tried := steps[row] == 0, widen(at(best))
+					if first != (choices(plan)[squareFirst] == 1) {
+						t.Fatalf("%s: pass %d, row %d: at the start after %d queries: %v", where, pass, row, steps[row], !first)
 					}
-					if better && !near(float64(leastNow[row]), now, 1e-5) || !better && leastNow[row] != least[row] {
-						t.Fatalf("%s: query %d, row %d: lowest margin %g, want %g or %g", where, query, row, leastNow[row], now, least[row])
+					if !first {
+						tried, _ = slow(at(best), at(w.x), choices(plan))
 					}
+					now := marginAt(tried, labels[row])
+					broken[row] = now < 0
+					better := first || now < float64(least[row])
 					if better {
 						accepted++
-					}
-					if steps[row] == s.Queries {
-						continue
-					}
-					plan := make([]float32, squareSigns+image[2])
-					walk.draw(plan, steps[row], sources[row])
-					want, length := slowProposal(s.Ball, widen(at(bestNow)), widen(at(w.x)), image, plan)
-					if s.Ball.Norm == L1 {
-						narrow := make([]float32, d)
-						for k, v := range want {
-							narrow[k] = float32(v)
+						inBox := true
+						for k, v := range at(bestNow) {
+							if math.Abs(float64(v)-tried[k]) > 3e-7*math.Max(1, 10*s.Ball.Eps) {
+								t.Fatalf("%s: pass %d, row %d: pixel %d is %.9g, want %.9g", where, pass, row, k, v, tried[k])
+							}
+							inBox = inBox && v > 0 && v < 1
 						}
-						want = nearestL1(narrow, at(w.x), s.Ball.Eps*(1-1e-6))
-					} else if math.Abs(length-s.Ball.Eps) > 1e-9 {
-						t.Fatalf("%s: query %d, row %d: proposal of length %g before clipping", where, query, row, length)
-					}
-					inBox := true
-					for k, v := range at(next) {
-						if math.Abs(float64(v)-want[k]) > 3e-7*math.Max(1, 10*s.Ball.Eps) {
-							t.Fatalf("%s: query %d, row %d: pixel %d is %.9g, want %.9g", where, query, row, k, v, want[k])
+						checkReturned(t, where, s.Ball, at(bestNow), at(w.x))
+						if size := s.Ball.distance(at(bestNow), at(w.x)); inBox {
+							full++
+							if math.Abs(size-s.Ball.Eps) > 1e-4*s.Ball.Eps {
+								t.Fatalf("%s: pass %d, row %d: proposal of size %g", where, pass, row, size)
+							}
 						}
-						inBox = inBox && v > 0 && v < 1
+					} else if !slices.Equal(at(bestNow), at(best)) {
+						t.Fatalf("%s: pass %d, row %d: margin %g after %g: taken over", where, pass, row, now, least[row])
 					}
-					if size := s.Ball.distance(at(next), at(w.x)); inBox {
-						full++
-						if math.Abs(size-s.Ball.Eps) > 1e-4*s.Ball.Eps {
-							t.Fatalf("%s: query %d, row %d: proposal of size %g", where, query, row, size)
+					if better && math.Abs(float64(leastNow[row])-now) > 2e-5 || !better && leastNow[row] != least[row] {
+						t.Fatalf("%s: pass %d, row %d: lowest margin %g, want %g or %g", where, pass, row, leastNow[row], now, least[row])
+					}
+					for query, want := steps[row], make([]float32, s.columns(w.model)); query < s.Queries && !broken[row]; query++ {
+						walk.draw(want, query, sources[row])
+						if _, same := slow(at(bestNow), at(w.x), want); same {
+							skipped++
+						} else if got := choices(walk.plan); !slices.Equal(got, want) || w.steps[row] != query+1 {
+							t.Fatalf("%s: pass %d, row %d: query %d with the choices %v, want %d with %v", where, pass, row, w.steps[row], got, query+1, want)
+						} else {
+							break
 						}
 					}
 				}
+				if walk.skipped-left != skipped-left {
+					t.Fatalf("%s: pass %d: %d queries left out, want %d", where, pass, walk.skipped-left, skipped-left)
+				}
 				for _, o := range ended {
 					w.busy[o.row] = false
-					wrong := margin(widen(logits[o.row]), int(labels[o.row])) < 0
 					if o.claimed {
 						claimed++
 					}
-					if o.claimed != wrong || !o.claimed && steps[o.row] != s.Queries {
-						t.Errorf("%s: row %d left after %d queries, claimed = %v", where, o.row, steps[o.row], o.claimed)
+					if o.claimed != broken[o.row] || !o.claimed && w.steps[o.row] != s.Queries {
+						t.Errorf("%s: row %d left after %d queries, claimed = %v", where, o.row, w.steps[o.row], o.claimed)
 					}
 					if !slices.Equal(o.adv, bestNow[o.row*d:(o.row+1)*d]) {
 						t.Errorf("%s: row %d did not return its best image", where, o.row)
@@ -275,6 +298,10 @@ func TestSquareQueryByQuery(t *testing.T) {
 			if err := walk.free(); err != nil {
 				t.Fatal(err)
 			}
+			if some := skipped > 0; some != (s.Ball.Norm == Linf) {
+				t.Errorf("%s: %d queries left out", where, skipped)
+			}
+			skipped = 0
 		}
 		if claimed < 2 || claimed > 4*n-2 || accepted < 100 || full < 100 {
 			t.Errorf("%v: %d broken, %d proposals taken over, %d of full size: the test needs more", image, claimed, accepted, full)

@@ -3,6 +3,7 @@ package attacks
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -10,10 +11,11 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// Columns of the plan, float32 [B, squareSigns + C], that tells the query program what to try next in each row. Only
-// first, the corner, the side and the signs matter in Linf.
+// Columns of the plan, float32 [B, squareSigns + C], that tells the query program what to try in each row. Only first, the
+// looks, the corner, the side and the signs matter in Linf.
 const (
-	squareFirst    = iota // 1 where this pass is at a start
+	squareFirst    = iota // 1 where the start is tried
+	squareLooks           // passes that what is tried has had, with this one
 	squareTop             // corner of the window that changes
 	squareLeft            //
 	squareSide            // 0 changes nothing
@@ -29,8 +31,12 @@ const (
 	squareSigns // of the channels
 )
 
-// markTie says that the label and another class share the highest logit, where Square gives up on such images.
-const markTie int32 = 1 << 8
+// Marks of a query beside those of all searches. markWrong is a success.
+const (
+	markTie     int32 = 1 << (8 + iota) // the label and another class share the highest logit, where Square gives up on such images
+	markDecided                         // what was tried has had its passes
+	markBetter                          // and is the best from now on
+)
 
 // squarePlan is the plan as a node.
 type squarePlan struct{ *Node }
@@ -65,25 +71,51 @@ func (s SquareAttack) prepare(e *engine) error {
 	return err
 }
 
-// querier is the program of one query, network included: it takes the images tried, the best ones, the lowest margins
-// [B], clean images, labels and the plan, and returns what to try next, the best so far, their margins, and the marks of
-// the images tried.
+// querier is the program of one pass, network included: it takes the best images, their margins, the sums over the passes
+// so far of the margins of what is tried and of those that misclassify it ([B] all three), clean images, labels and the
+// plan, and returns the first four as they are afterwards, and marks.
 func (s SquareAttack) querier(e *engine) (*Exec, error) {
 	plan := shapes.Make(dtypes.Float32, e.size, squareSigns+e.model.Image[2])
 	return e.prepareQuery(squareKey{s.Ball, s.Reference}, "square query", func(in []*Node) []*Node {
-		tried, best, least, clean, y, next, weights := in[0], in[1], in[2], in[3], in[4], squarePlan{in[5]}, in[6:]
-		margin, seen := scored(e.model.logits(weights, tried), y)
+		best, least, sum, misses, clean, y, next, weights := in[0], in[1], in[2], in[3], in[4], in[5], squarePlan{in[6]}, in[7:]
 		first := planFlag(next.Node, squareFirst)
+		tried := wherever(first, best, s.Ball.propose(best, clean, next))
+		margin, seen := scored(e.model.logits(weights, tried), y)
+
+		looks := Squeeze(SliceAxis(next.Node, -1, AxisElem(squareLooks)), -1)
+		fresh := LessOrEqual(looks, OnesLike(looks))
+		sum = Add(Where(fresh, ZerosLike(sum), sum), margin)
+		misses = Add(Where(fresh, ZerosLike(misses), misses), ConvertDType(marked(seen, markWrong), misses.DType()))
+		decided, broken := s.judge(e.model.forwards(), looks, misses)
+
+		mean := Div(sum, looks)
 		least = Where(first, boundless(least), least)
-		better := improves(margin, seen, least)
-		best = wherever(LogicalOr(first, better), tried, best)
-		least = Where(better, margin, least)
+		missed := GreaterThan(MulScalar(misses, 2), looks)
+		better := LogicalAnd(decided, LogicalOr(LessThan(mean, least), missed)) // NaN logits have no order, but misclassify
+		best, least = wherever(better, tried, best), Where(better, mean, least)
+
+		bit := func(condition *Node, mark int32) *Node { return MulScalar(ConvertDType(condition, dtypes.Int32), mark) }
 		if s.Reference {
 			tie := LogicalAnd(Equal(margin, ZerosLike(margin)), LogicalNot(marked(seen, markWrong)))
-			seen = Add(seen, MulScalar(ConvertDType(tie, dtypes.Int32), markTie))
+			seen = Add(seen, bit(tie, markTie))
 		}
-		return []*Node{s.Ball.propose(best, clean, next), best, least, seen}
-	}, e.imageShape(), e.imageShape(), e.lossShape(), e.imageShape(), e.labelShape(), plan)
+		seen = Add(without(seen, markWrong), bit(broken, markWrong))
+		return []*Node{best, least, sum, misses, Add(seen, Add(bit(decided, markDecided), bit(better, markBetter)))}
+	}, e.imageShape(), e.lossShape(), e.lossShape(), e.lossShape(), e.imageShape(), e.labelShape(), plan)
+}
+
+// judge says of what has had so many looks, some of which misclassify it, whether that is enough to decide, and whether it
+// is a success: one pass for a fixed model. For a random one it takes as many as decide its predictions; where all of
+// these misclassify, as many again, and a success is what all of them misclassify: among thousands of queries, some have
+// that much luck once, but few images that most passes classify correctly have it twice.
+func (s SquareAttack) judge(passes int, looks, misses *Node) (decided, broken *Node) {
+	all := Equal(misses, looks)
+	if passes == 1 {
+		return Equal(looks, looks), all
+	}
+	twice := GreaterOrEqual(looks, constant(looks, float64(2*passes)))
+	decided = LogicalAnd(GreaterOrEqual(looks, constant(looks, float64(passes))), LogicalOr(twice, LogicalNot(all)))
+	return decided, LogicalAnd(all, decided)
 }
 
 // propose changes best as the plan says.
@@ -141,74 +173,97 @@ type squareWalk struct {
 	square   SquareAttack
 	draws    []*rand.Rand      // of the jobs
 	patterns map[int]lobes     // by side
-	state    []*tensors.Tensor // images tried, best images and their margins
+	plan     []float32         // what each row tries next
+	mosaics  []mosaic          // Linf: the best perturbations
+	state    []*tensors.Tensor // in the order of querier
 }
 
 func (s SquareAttack) walk(l *lanes) walker {
-	return &squareWalk{lanes: l, square: s, draws: make([]*rand.Rand, l.size), patterns: map[int]lobes{}}
+	return &squareWalk{
+		lanes: l, square: s, draws: make([]*rand.Rand, l.size), patterns: map[int]lobes{},
+		plan: make([]float32, l.size*s.columns(l.model)), mosaics: make([]mosaic, l.size),
+	}
+}
+
+// columns of the plan.
+func (s SquareAttack) columns(m Model) int { return squareSigns + m.Image[2] }
+
+// row is the plan of a row.
+func (w *squareWalk) row(row int) []float32 {
+	columns := w.square.columns(w.model)
+	return w.plan[row*columns : (row+1)*columns]
 }
 
 // load puts the random starts of fresh jobs into their rows.
 func (w *squareWalk) load(ctx context.Context, rows []int) (err error) {
 	if w.state == nil {
-		empty := make([]float32, len(w.x))
-		w.state = []*tensors.Tensor{w.upload(empty), w.upload(empty), tensors.FromValue(make([]float32, w.size))}
+		w.state = []*tensors.Tensor{w.upload(make([]float32, len(w.x)))}
+		for range 3 {
+			w.state = append(w.state, tensors.FromValue(make([]float32, w.size)))
+		}
 	}
 	w.state[0], err = w.seat(ctx, w.square.Ball, w.state[0], rows, func(row int, dst []float32) {
 		w.draws[row] = w.random(w.jobs[row])
 		if w.square.Ball.Norm == Linf {
 			w.square.stripes(dst, w.model.Image, w.draws[row])
+			w.mosaics[row] = newMosaic(dst, w.model.Image)
 		} else {
 			w.square.grid(dst, w.model.Image, w.draws[row])
 		}
+		clear(w.row(row))
+		w.row(row)[squareFirst], w.row(row)[squareLooks] = 1, 1
 	})
 	return err
 }
 
-// step is one query in all rows: a pass over what was proposed last, and the next proposal.
+// step is one pass in all rows.
 func (w *squareWalk) step(ctx context.Context) (ended []outcome, err error) {
 	program, err := w.square.querier(w.engine)
 	if err != nil {
 		return nil, err
 	}
+	plan := tensors.FromFlatDataAndDimensions(slices.Clone(w.plan), w.size, w.square.columns(w.model))
 	var marks []int32
-	if w.state, marks, err = w.query(ctx, program, w.state, w.plan()); err != nil {
+	if w.state, marks, err = w.query(ctx, program, w.state, plan); err != nil {
 		return nil, err
 	}
 	var rows []int
 	for row, busy := range w.busy {
-		if !busy {
+		switch {
+		case !busy:
 			continue
+		case marks[row]&markDecided == 0:
+			w.row(row)[squareLooks]++
+			continue
+		case marks[row]&markBetter != 0 && w.square.Ball.Norm == Linf:
+			w.mosaics[row].set(w.row(row))
 		}
-		if marks[row]&(markWrong|markTie) != 0 || w.steps[row] == w.square.Queries {
+		if marks[row]&(markWrong|markTie) != 0 || !w.choose(row) {
 			rows = append(rows, row)
 		}
-		w.steps[row]++
 	}
-	return w.leave(rows, w.state[1], marks)
+	return w.leave(rows, w.state[0], marks)
 }
 
-// plan draws the next proposal of each busy row. The others stay as they are.
-func (w *squareWalk) plan() *tensors.Tensor {
-	columns := squareSigns + w.model.Image[2]
-	plan := make([]float32, w.size*columns)
-	for row, busy := range w.busy {
-		if busy {
-			w.draw(plan[row*columns:(row+1)*columns], w.steps[row], w.draws[row])
+// choose makes the choices of the next query of a row; false where there is none left. In Linf, where windows often lie
+// within patches of one sign, a query that would try the best image once more needs no pass: it cannot lower the margin.
+func (w *squareWalk) choose(row int) bool {
+	for w.steps[row] < w.square.Queries {
+		w.draw(w.row(row), w.steps[row], w.draws[row])
+		w.steps[row]++
+		if w.square.Ball.Norm != Linf || w.mosaics[row].differs(w.row(row)) {
+			return true
 		}
+		w.skipped++
 	}
-	return tensors.FromFlatDataAndDimensions(plan, w.size, columns)
+	return false
 }
 
 // draw makes the choices of a query, counted from 0.
 func (w *squareWalk) draw(p []float32, query int, rng *rand.Rand) {
-	p[squareFirst] = one(query == 0)
-	if query == w.square.Queries {
-		return // the pass at the last proposal
-	}
 	height, width := w.model.Image[0], w.model.Image[1]
 	side := w.square.side(query, height, width)
-	p[squareSide] = float32(side)
+	p[squareFirst], p[squareLooks], p[squareSide] = 0, 1, float32(side)
 	p[squareTop], p[squareLeft] = w.square.corner(height-side, rng), w.square.corner(width-side, rng)
 	signs := p[squareSigns:]
 	if w.square.Ball.Norm != Linf {

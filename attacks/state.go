@@ -189,7 +189,7 @@ func (s *state) restore(t *trial) error {
 		for _, r := range b.records {
 			t.apply(r)
 		}
-		t.forwards, t.backwards, t.before = b.Forwards, b.Backwards, time.Duration(b.Seconds*float64(time.Second))
+		t.forwards, t.backwards, t.skipped, t.before = b.Forwards, b.Backwards, b.Skipped, time.Duration(b.Seconds*float64(time.Second))
 	}
 	return nil
 }
@@ -199,7 +199,7 @@ func (s *state) save(t *trial, records []record) error {
 	if s == nil {
 		return nil
 	}
-	b := block{Attack: t.key, Forwards: t.forwards, Backwards: t.backwards, Seconds: t.seconds(), records: records}
+	b := block{Attack: t.key, Forwards: t.forwards, Backwards: t.backwards, Skipped: t.skipped, Seconds: t.seconds(), records: records}
 	if _, err := s.file.Write(frame(b.encode())); err != nil {
 		return fmt.Errorf("state file: %w", err)
 	}

@@ -14,6 +14,7 @@ type block struct {
 	Attack    string
 	Forwards  int64 // of the attack so far, as are the others
 	Backwards int64
+	Skipped   int64
 	Seconds   float64
 	Rows      []blockRow
 

@@ -49,8 +49,8 @@ type Transferred struct {
 // image (an ensemble returns it for what no stage breaks) or one beyond eps (of a search for smallest perturbations), they
 // get the clean image. Targets have no say in the images, and their random numbers depend on the seed, not on the source.
 //
-// A model that images of another source fool more often than its own white-box attack is reported as a warning: the attack
-// does not get at its gradients, which may be masked. Warnings of the white-box evaluations follow under the model's name.
+// What DiagnoseTransfer finds, a model that images of another source fool more often than its own white-box attack, is
+// reported as a warning. Warnings of the white-box evaluations follow under the model's name.
 //
 // The error names the first invalid input, or what failed in the backend; if ctx ends, it wraps ctx.Err().
 func Transfer(ctx context.Context, models []NamedModel, images []uint8, labels []int32, list []Attack, opt Options) (*Matrix, error) {
@@ -163,7 +163,9 @@ func newMatrix(models []NamedModel, list []Attack, seed int64, reports []*Report
 			entry.add(m.Clean, s, verdicts[s][len(m.Attacks)])
 		}
 		m.Attacks = append(m.Attacks, entry)
-		m.Warnings = append(m.Warnings, entry.masked(m.Models)...)
+	}
+	for _, f := range DiagnoseTransfer(m) {
+		m.Warnings = append(m.Warnings, f.String())
 	}
 	for s, r := range reports {
 		for _, text := range r.Warnings {
@@ -194,27 +196,6 @@ func (r *Transferred) add(clean []Clean, s int, right []Flags) {
 		}
 	}
 	r.Flags, r.Accuracy, r.Success = append(r.Flags, flags), append(r.Accuracy, accuracy), append(r.Success, success)
-}
-
-// masked are the warnings about targets that a transfer fools more often than the white-box attack does.
-func (r *Transferred) masked(models []string) (warnings []string) {
-	for t, target := range models {
-		for s, source := range models {
-			if r.Accuracy[s][t] >= r.Accuracy[t][t] {
-				continue
-			}
-			missed := 0
-			for i, robust := range r.Flags[t][t] {
-				if robust && !r.Flags[s][t][i] {
-					missed++
-				}
-			}
-			warnings = append(warnings, fmt.Sprintf(
-				"%s: images made on %s leave %s an accuracy of %.4g, below the %.4g of its own white-box attack, which missed %d of them: its gradients may be masked",
-				r.Name, source, target, r.Accuracy[s][t], r.Accuracy[t][t], missed))
-		}
-	}
-	return warnings
 }
 
 // checkTransfer names the first thing that is wrong about what Transfer is asked to do.

@@ -26,7 +26,7 @@ type trial struct {
 
 // begin puts the clean images in as what the attack returns so far.
 func (t *trial) begin(ctx context.Context) error {
-	t.forwards, t.backwards = 0, 0
+	t.forwards, t.backwards, t.skipped = 0, 0, 0
 	t.marks = make([]int32, len(t.labels))
 	t.chooseTargets()
 	t.ran = make([]int, len(t.labels))
@@ -143,7 +143,7 @@ func (t *trial) once(ctx context.Context, run int) error {
 func (t *trial) finish() {
 	r := t.result
 	r.RobustAccuracy = r.RobustFlags.Accuracy()
-	r.Forwards, r.Backwards, r.Seconds = t.forwards, t.backwards, t.seconds()
+	r.Forwards, r.Backwards, r.Skipped, r.Seconds = t.forwards, t.backwards, t.skipped, t.seconds()
 	var sum float64
 	for _, loss := range r.Losses {
 		sum += float64(loss)

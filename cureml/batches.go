@@ -2,9 +2,11 @@ package cureml
 
 import (
 	"context"
+	"math/rand/v2"
 
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"cure/attacks"
 	"cure/data"
 )
 
@@ -92,13 +94,7 @@ func (r *batcher) at(step int) *batch {
 		labels: tensors.FromFlatDataAndDimensions(labels, n),
 	}
 	if r.method.Inner != nil {
-		noise := make([]float32, len(images))
-		rng := data.Stream(r.cfg.Seed, "attack", uint64(step))
-		size := len(images) / n
-		for i := range n {
-			r.method.Inner.PGD.Noise(noise[i*size:(i+1)*size], rng)
-		}
-		b.noise = tensors.FromFlatDataAndDimensions(noise, n, data.Height, data.Width, data.Channels)
+		b.noise = startNoise(r.method.Inner.PGD, n, data.Stream(r.cfg.Seed, "attack", uint64(step)))
 	}
 	if r.method.Keys {
 		keys := make([]uint32, 2*n)
@@ -109,6 +105,16 @@ func (r *batcher) at(step int) *batch {
 		b.keys = tensors.FromFlatDataAndDimensions(keys, n, 2)
 	}
 	return b
+}
+
+// startNoise draws the start of an attack on n images, [n, 32, 32, 3].
+func startNoise(pgd attacks.PGD, n int, rng *rand.Rand) *tensors.Tensor {
+	const size = data.Height * data.Width * data.Channels
+	noise := make([]float32, n*size)
+	for i := range n {
+		pgd.Noise(noise[i*size:(i+1)*size], rng)
+	}
+	return tensors.FromFlatDataAndDimensions(noise, n, data.Height, data.Width, data.Channels)
 }
 
 // stream makes the batches of steps first to last-1 ahead of their use, two at most.

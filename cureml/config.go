@@ -31,8 +31,22 @@ type Config struct {
 	Schedule   optim.Schedule `json:"schedule"`
 	SGD        optim.SGD      `json:"sgd"`
 	Attack     AttackConfig   `json:"attack"`
+	At         AtConfig       `json:"at,omitzero"`
 	Trades     TradesConfig   `json:"trades,omitzero"`
+	Mart       MartConfig     `json:"mart,omitzero"`
+	Fat        FatConfig      `json:"fat,omitzero"`
+	ST         STConfig       `json:"st,omitzero"`
 	Cure       CureConfig     `json:"cure,omitzero"`
+	Act        ActConfig      `json:"act,omitzero"`
+	Ard        ArdConfig      `json:"ard,omitzero"`
+	Akd2       Akd2Config     `json:"akd2,omitzero"`
+	Iad        IadConfig      `json:"iad,omitzero"`
+	Hat        HatConfig      `json:"hat,omitzero"`
+	Lbgat      LbgatConfig    `json:"lbgat,omitzero"`
+	Las        LasConfig      `json:"las,omitzero"`
+	Score      ScoreConfig    `json:"score,omitzero"`
+	Dafa       DafaConfig     `json:"dafa,omitzero"`
+	Adr        AdrConfig      `json:"adr,omitzero"`
 	Teacher    TeacherConfig  `json:"teacher,omitzero"`
 	// Layerwise trains some blocks and freezes the others.
 	Layerwise LayerwiseConfig `json:"layerwise,omitzero"`

@@ -10,7 +10,7 @@ import (
 // learning rate that rises to 0.2 and falls again, and the guard against collapse.
 func tuneFast(c *Config) {
 	c.Attack.Eps, c.Attack.StepSize, c.Attack.Steps = 8./255, 10./255, 1
-	c.Schedule, c.SGD.Nesterov = optim.Triangle(0.2, 0.5), false
+	c.Schedule, c.SGD.Nesterov = optim.Triangular(0.2), false
 	c.Guard.Drop = 0.2
 }
 

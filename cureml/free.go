@@ -23,7 +23,7 @@ type FreeConfig struct {
 func tuneFree(c *Config) {
 	c.Free = FreeConfig{Replays: 8}
 	c.Attack.Eps, c.Attack.StepSize, c.Attack.Steps = 8./255, 8./255, 1
-	c.Schedule, c.SGD.Nesterov = optim.Triangle(0.04, 0.5), false
+	c.Schedule, c.SGD.Nesterov = optim.Triangular(0.04), false
 }
 
 func checkFree(c Config) error {

@@ -77,8 +77,10 @@ type Inner struct {
 	// statistics.
 	Mode nn.Mode
 	// Context computes once a batch what stays constant while it is attacked, such as the natural logits. It must not move
-	// running statistics: modes E and T0.
+	// running statistics, modes E and T0, unless Moves is set.
 	Context func(f *Frame) []*Node
+	// Moves says that Context runs the student in mode T: its running statistics move once before the attack.
+	Moves bool
 	// Objective is the loss of each image [B] that PGD ascends, from the student's logits [B, C]; nil is the loss that
 	// PGD.Loss names, with Context[0] as the natural logits of "kl".
 	Objective func(f *Frame, logits *Node) *Node
@@ -171,6 +173,9 @@ type Outcome struct {
 	// Perturbed are what a weight perturbation has added to weights of the student, by tensor: the step starts from the sum,
 	// and then the same is taken off again.
 	Perturbed map[string]Perturbed
+	// After, if set, is built behind the optimiser's step: passes with the new weights, such as those that a released code
+	// makes in mode T only to log. Its terms follow Log.
+	After func() []Term
 }
 
 // index is where the student's tensor of that name has its gradient in an Outcome.

@@ -16,13 +16,37 @@ type recipe struct {
 }
 
 var methods = map[string]recipe{
-	"natural":  {build: Natural},
-	"at":       {build: AT, tune: exactEighths},
-	"trades":   {build: Trades, tune: tuneTrades, check: checkTrades},
-	"cure":     {build: CURE, tune: tuneCure, check: checkCure},
-	"cure-eff": {build: CURE, tune: tuneCure, check: checkCure},
-	"fast-at":  {build: FastAT, tune: tuneFast},
-	"free-at":  {build: FreeAT, tune: tuneFree, check: checkFree},
+	"natural": {build: Natural},
+
+	// The rows of the published table.
+	"at":         {build: AT, tune: tuneAT, check: checkAT},
+	"trades":     {build: Trades, tune: tuneTrades, check: checkTrades},
+	"mart":       {build: Mart, tune: tuneMart, check: checkMart},
+	"fat":        {build: FAT, tune: tuneFAT, check: checkFAT},
+	"fat-trades": {build: FATTrades, tune: tuneFATTrades, check: checkFATTrades},
+	"fat-mart":   {build: FATMart, tune: tuneFATMart, check: checkFATMart},
+	"st-at":      {build: ST, tune: tuneST, check: checkST},
+	"act":        {build: ACT, tune: tuneAct, check: checkAct},
+	"ard":        {build: ARD, tune: tuneArd, check: checkArd},
+	"akd2":       {build: AKD2, tune: tuneAkd2, check: checkAkd2},
+	"iad-1":      {build: IAD1, tune: tuneIad1, check: checkIad1},
+	"iad-2":      {build: IAD2, tune: tuneIad2, check: checkIad2},
+	"las-at":     {build: Las, tune: tuneLas, check: checkLas},
+	"las-trades": {build: Las, tune: tuneLas, check: checkLas},
+	"cure":       {build: CURE, tune: tuneCure, check: checkCure},
+	"cure-eff":   {build: CURE, tune: tuneCure, check: checkCure},
+
+	// Further ones that its readers know.
+	"fast-at":         {build: FastAT, tune: tuneFast},
+	"free-at":         {build: FreeAT, tune: tuneFree, check: checkFree},
+	"hat":             {build: HAT, tune: tuneHat, check: checkHat},
+	"lbgat":           {build: LBGAT, tune: tuneLbgat, check: checkLbgat},
+	"score":           {build: Score, tune: tuneScore, check: checkScore},
+	"score-trades":    {build: ScoreTrades, tune: tuneScoreTrades, check: checkScore},
+	"score-generated": {build: ScoreGenerated, tune: tuneScoreGenerated, check: checkScore},
+	"dafa":            {build: DAFA, tune: tuneDafa, check: checkDafa},
+	"adr":             {build: ADR, tune: tuneAdr, check: checkAdr},
+	"adr-trades":      {build: ADRTrades, tune: tuneAdr, check: checkAdr},
 }
 
 // MethodNames lists the methods, sorted.

@@ -71,6 +71,24 @@ func (n Network) open(cfg Config, start *nn.State) (s *nn.State, warnings []stri
 	return s, warnings, err
 }
 
+// checkTeachers opens the frozen networks that the method learns from, so that a run which lacks one ends before it has
+// made its folder.
+func (c Config) checkTeachers() error {
+	m, err := NewMethod(c)
+	if err != nil {
+		return err
+	}
+	for _, n := range m.Networks {
+		if n.Kind != Frozen {
+			continue
+		}
+		if _, _, err := n.open(c, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // LoadTeacher reads a network whatever its architecture: the student of a run folder, a file, or a shipped one as
 // zoo:NAME. warnings tells of values that make no sense.
 func LoadTeacher(ref string) (s *nn.State, warnings []string, err error) {

@@ -34,33 +34,33 @@ func resident(t *testing.T) (bytes int64) {
 	return bytes << 10
 }
 
-// TestMemoryFlat: with XLA, the process is as large after 400 steps of each method as after 200, to less than a tenth of
-// what a leak of one image tensor a step would add. Before that, malloc's pools grow to their size.
+// TestMemoryFlat: with XLA, the process does not grow by a tenth of what a leak of one image tensor a step would add. Pools
+// of malloc may still grow once, so the smaller of two growths over 200 steps counts.
 func TestMemoryFlat(t *testing.T) {
-	for _, method := range MethodNames() {
+	for _, method := range []string{"natural", "trades", "cure", "act", "ard", "fat", "st-at"} {
 		c := Defaults(method)
 		c.Arch, c.Batch, c.Attack.Steps = nn.Arch{Name: "resnet18", Width: 4, Classes: 10}, 32, 2
+		c.Teacher = smallConfig(method).Teacher
 		s, err := NewStepper(mltest.XLA(t), c, mini.Train())
 		if err != nil {
 			t.Fatal(err)
 		}
-		var early int64
-		for step := range 401 {
-			if step == 200 {
+		var sizes []int64
+		for step := range 601 {
+			if step > 0 && step%200 == 0 {
 				runtime.GC()
-				early = resident(t)
+				sizes = append(sizes, resident(t))
 			}
 			if _, err := s.Step(); err != nil {
 				t.Fatal(err)
 			}
 		}
-		runtime.GC()
-		grown := resident(t) - early
 		s.Free()
+		grown := min(sizes[1]-sizes[0], sizes[2]-sizes[1])
 		image := int64(32 * 3072 * 4)
-		t.Logf("%s: %+d kB in 200 steps", method, grown>>10)
+		t.Logf("%s: %+d, then %+d kB in 200 steps", method, (sizes[1]-sizes[0])>>10, (sizes[2]-sizes[1])>>10)
 		if grown > 200*image/10 {
-			t.Errorf("%s: grew by %d kB in 200 steps", method, grown>>10)
+			t.Errorf("%s: grew by %d kB in 200 steps, twice", method, grown>>10)
 		}
 	}
 }

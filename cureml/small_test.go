@@ -3,6 +3,7 @@ package cureml
 import (
 	"fmt"
 	"maps"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/compute/dtypes"
@@ -27,6 +28,12 @@ func smallConfig(method string) Config {
 	c.EvalEvery, c.EvalImages = 1, 4
 	c.Cure.EMARate = 0.5
 	c.Teacher = TeacherConfig{Robust: "zoo:trades", Natural: "zoo:natural"}
+	if strings.HasPrefix(method, "las-") { // no more options than the 10 logits of net64, which stands for the strategy network
+		c.Las.Eps, c.Las.Steps, c.Las.StepSize, c.Las.Interval = Span{5, 7}, Span{1, 3}, Span{2, 3}, 2
+	}
+	if method == "las-trades" {
+		c.Las.Beta = Span{5, 6}
+	}
 	return c
 }
 

@@ -31,6 +31,7 @@ type programs struct {
 
 	contexts       int   // tensors of the context, known once begin was traced
 	perUpdate      int64 // training-mode passes of the student in an update
+	perBegin       int64 // before the attack
 	perAttack      int64 // and in a step of the attack
 	begin, attack  *program
 	ascend, update *program
@@ -51,21 +52,23 @@ func newPrograms(backend compute.Backend, cfg Config, method Method, memory *Mem
 		}
 	}()
 	if method.Inner != nil {
-		var networks, moved []string
+		var networks []string
 		for _, r := range memory.roles {
 			networks = append(networks, r.Role+"/")
 		}
-		if p.begin, err = p.compile("start of the attack", memory.having(append(networks, p.cells()...)...), nil, p.beginGraph); err != nil {
-			return nil, err
-		}
-		if method.Inner.Mode == nn.Train {
+		moved := func(moves bool) (names []string) {
 			for _, t := range memory.roles[0].list {
-				if !t.Kind.Trainable() {
-					moved = append(moved, studentRole+t.Name)
+				if moves && !t.Kind.Trainable() {
+					names = append(names, studentRole+t.Name)
 				}
 			}
+			return names
 		}
-		if p.attack, err = p.compile("attack step", memory.having(studentRole), moved, p.attackGraph); err != nil {
+		begins := memory.having(append(networks, p.cells()...)...)
+		if p.begin, err = p.compile("start of the attack", begins, moved(method.Inner.Moves), p.beginGraph); err != nil {
+			return nil, err
+		}
+		if p.attack, err = p.compile("attack step", memory.having(studentRole), moved(method.Inner.Mode == nn.Train), p.attackGraph); err != nil {
 			return nil, err
 		}
 	}
@@ -131,6 +134,7 @@ func (p *programs) beginGraph(f *Frame, in []*Node) []*Node {
 		f.Context = p.method.Inner.Context(f)
 	}
 	p.contexts = len(f.Context)
+	p.perBegin = int64(f.Student.Tracked)
 	state := p.method.Inner.begin(f, rest[1])
 	return append(append([]*Node{f.X}, f.Context...), state...)
 }
@@ -166,6 +170,9 @@ func (p *programs) updateGraph(f *Frame, in []*Node) []*Node {
 	u := p.outer(f, in)
 	o := p.method.Update(u)
 	u.apply(o, p.cfg.SGD)
+	if o.After != nil {
+		o.Log = append(o.Log, o.After()...)
+	}
 	for _, r := range p.memory.roles {
 		if _, ours := f.Nets[r.Role]; ours && r.Kind == Average {
 			r.follow(&u.Frame, r.list)
@@ -329,7 +336,7 @@ func (p *programs) perturb(b *batch, at Progress) (*attacked, error) {
 func (p *programs) tracked() int64 {
 	n := p.perUpdate * int64(max(1, p.method.Replays))
 	if p.method.Inner != nil {
-		n += p.perAttack * int64(p.method.Inner.PGD.Steps)
+		n += p.perBegin + p.perAttack*int64(p.method.Inner.PGD.Steps)
 	}
 	return n
 }

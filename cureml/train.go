@@ -65,6 +65,9 @@ func Train(ctx context.Context, backend compute.Backend, cfg Config, sets Sets, 
 	if sets, err = cfg.split(sets); err != nil {
 		return nil, err
 	}
+	if err := cfg.checkTeachers(); err != nil {
+		return nil, err
+	}
 	folder, err := openFolder(dir, cfg, resume)
 	if err != nil {
 		return nil, err

@@ -59,7 +59,7 @@ func outcome(t *testing.T, dir string) string {
 		again, _ := json.Marshal(m)
 		b.Write(append(again, '\n'))
 	}
-	for _, name := range []string{finalFile, "revision.safetensors"} {
+	for _, name := range []string{finalFile, "revision.safetensors", "natural.safetensors"} {
 		if v, err := os.ReadFile(filepath.Join(dir, name)); err == nil {
 			b.Write(v)
 		} else if !errors.Is(err, os.ErrNotExist) {
@@ -86,8 +86,13 @@ func TestTrain(t *testing.T) {
 		if s.Values["conv1.weight"][0] == start.Values["conv1.weight"][0] {
 			t.Errorf("%s: the stem did not move", method)
 		}
-		passes := map[string]int64{"natural": 6, "at": 6, "trades": 12, "cure": 12, "cure-eff": 9,
-			"fast-at": 18, "free-at": 48}[method]
+		passes := map[string]int64{
+			"natural": 6, "at": 6, "trades": 12, "cure": 12, "cure-eff": 9,
+			"act": 6, "lbgat": 12, "hat": 18, "mart": 12, "fat": 6, "fat-trades": 12, "fat-mart": 12, "st-at": 12,
+			"las-at": 6, "las-trades": 12,
+			"akd2": 18, "ard": 24, "iad-1": 24, "iad-2": 24, // attacked in mode T
+			"fast-at": 18, "free-at": 48, // with two steps in mode T, and eight replays
+		}[method]
 		if s.Tracked != passes {
 			t.Errorf("%s: num_batches_tracked %d, want %d", method, s.Tracked, passes)
 		}
@@ -103,10 +108,16 @@ func TestTrain(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	c := smallConfig("cure")
 	c.Cure.WarmupEpochs = 1 // CURE-Eff: the switch must survive too
+	resumes(t, c, 1, 3, 4)
+}
+
+// resumes compares runs that are cancelled after one of the steps, and then resumed, with one that is not.
+func resumes(t *testing.T, c Config, stops ...int) {
+	t.Helper()
 	whole := filepath.Join(t.TempDir(), "whole")
 	trainSmall(t, c, whole, false)
 	want := outcome(t, whole)
-	for _, stop := range []int{1, 3, 4} {
+	for _, stop := range stops {
 		dir := filepath.Join(t.TempDir(), "stopped")
 		ctx, cancel := context.WithCancel(t.Context())
 		folder, err := openFolder(dir, c, false)
@@ -258,6 +269,19 @@ func TestConfigValidation(t *testing.T) {
 		"learning rate 0":    func(c *Config) { c.Schedule.Max = 0 },
 		"momentum 2":         func(c *Config) { c.SGD.Momentum = 2 },
 		"validation 1":       func(c *Config) { c.Validation = 1 },
+		"ard.alpha 2":        func(c *Config) { *c = smallConfig("ard"); c.Ard.Alpha = 2 },
+		"ard.temperature 0":  func(c *Config) { *c = smallConfig("iad-1"); c.Ard.Temperature = 0 },
+		"iad.beta -1":        func(c *Config) { *c = smallConfig("iad-2"); c.Iad.Beta = -1 },
+		"iad.begin 60":       func(c *Config) { *c = smallConfig("iad-1"); c.Iad.Begin = 60 },
+		"akd2.natural 1.1":   func(c *Config) { *c = smallConfig("akd2"); c.Akd2.Natural = 0.5 },
+		"akd2.temperature":   func(c *Config) { *c = smallConfig("iad-2"); c.Akd2.Temperature = math.Inf(1) },
+		"act.alpha_robust":   func(c *Config) { *c = smallConfig("act"); c.Act.AlphaRobust = 1.5 },
+		"act.temperature":    func(c *Config) { *c = smallConfig("act"); c.Act.Temperature = math.NaN() },
+		"act.natural: nn":    func(c *Config) { *c = smallConfig("act"); c.Act.Natural.Arch = "vgg" },
+		"lbgat.beta -1":      func(c *Config) { *c = smallConfig("lbgat"); c.Lbgat.Beta = -1 },
+		"lbgat.natural: nn":  func(c *Config) { *c = smallConfig("lbgat"); c.Lbgat.Natural.Width = -1 },
+		"hat.h -2":           func(c *Config) { *c = smallConfig("hat"); c.Hat.H = -2 },
+		"hat.gamma NaN":      func(c *Config) { *c = smallConfig("hat"); c.Hat.Gamma = math.NaN() },
 		"trades.beta":        func(c *Config) { c.Trades.Beta = math.Inf(1) },
 		"awp.gamma -1":       func(c *Config) { c.AWP.Gamma = -1 },
 		"awp.start 2":        func(c *Config) { c.AWP = AWPConfig{Gamma: 0.01, Start: 2} },
@@ -274,10 +298,38 @@ func TestConfigValidation(t *testing.T) {
 		"want both empty":    func(c *Config) { *c = smallConfig("free-at"); c.Attack.BN = "E" },
 		"average.decay 1":    func(c *Config) { c.Average.Decay = 1 },
 		"average.start -1":   func(c *Config) { c.Average.Start = -1 },
+		"mart.beta -1":       func(c *Config) { *c = smallConfig("fat-mart"); c.Mart.Beta = -1 },
+		"fat.tau -1":         func(c *Config) { *c = smallConfig("fat-trades"); c.Fat.Tau = -1 },
+		"fat.raise 50":       func(c *Config) { *c = smallConfig("fat"); c.Fat.Raise = []float64{50, 90} },
+		"rising shares":      func(c *Config) { *c = smallConfig("fat"); c.Fat.Raise = []float64{.9, .5} },
+		"fat.omega NaN":      func(c *Config) { *c = smallConfig("fat-mart"); c.Fat.Omega = math.NaN() },
+		"st.beta":            func(c *Config) { *c = smallConfig("st-at"); c.ST.Beta = -6 },
+		"must start apart":   func(c *Config) { *c = smallConfig("st-at"); c.Attack.From = "none" },
+		"attack.start uniform: want normal": func(c *Config) {
+			*c = smallConfig("st-at")
+			c.Attack.From, c.Attack.Norm = "uniform", "l2"
+		},
+		"las.face":           func(c *Config) { c.Las.Face = "code" },
+		"las.eps from 3":     func(c *Config) { c.Las.Eps = Span{3, 256} },
+		"las.steps from 0":   func(c *Config) { c.Las.Steps.Low = 0 },
+		"las.step_size from": func(c *Config) { c.Las.StepSize = Span{5, 1} },
+		"las.beta from 0":    func(c *Config) { c.Las.Beta = Span{} },
+		"las.target 1.5":     func(c *Config) { c.Las.Target = 1.5 },
+		"las.interval 0":     func(c *Config) { c.Las.Interval = 0 },
+		"las.restarts 0":     func(c *Config) { c.Las.Restarts = 0 },
+		"las.clip_norm 0":    func(c *Config) { c.Las.ClipNorm = 0 },
+		"las.width -1":       func(c *Config) { c.Las.Width = -1 },
+		"las.rate":           func(c *Config) { c.Las.Rate = math.NaN() },
+		"las.clean_weight":   func(c *Config) { c.Las.CleanWeight = -1 },
+		"chooses budgets":    func(c *Config) { c.Method, c.Attack.Norm = lasTrades, "l2" },
+		"las.beta 5 to 6":    func(c *Config) { c.Method = "las-at" },
 	} {
 		c := smallConfig("cure")
 		if strings.HasPrefix(want, "trades") {
 			c = smallConfig("trades")
+		}
+		if strings.HasPrefix(want, "las.") {
+			c = smallConfig("las-trades")
 		}
 		change(&c)
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {

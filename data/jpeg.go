@@ -100,7 +100,17 @@ func (j *jpegs) set(split, archive string) (*Set, error) {
 	return s, nil
 }
 
-// decodeJPEG returns the pixels of a 32x32 JPEG file, [32, 32, 3].
+// DecodeJPEG returns the pixels of a 32x32 JPEG file, [32, 32, 3], as libjpeg (and with it Pillow) decodes them: subsampled
+// chroma is enlarged with a triangle filter. Another size or a damaged file is an error.
+func DecodeJPEG(file []byte) ([]uint8, error) {
+	pixels, err := decodeJPEG(file)
+	if err != nil {
+		return nil, fmt.Errorf("data: jpeg: %w", err)
+	}
+	return pixels, nil
+}
+
+// decodeJPEG is DecodeJPEG without the prefix of its errors.
 func decodeJPEG(file []byte) ([]uint8, error) {
 	cfg, err := jpeg.DecodeConfig(bytes.NewReader(file))
 	if err != nil {

@@ -80,7 +80,7 @@ func AutoAttack(ctx context.Context, job AutoAttackJob) (*AutoAttackResult, erro
 		return nil, err
 	}
 	r.Arch, r.Data = job.Network.Arch.String(), job.Set.Name
-	out := &AutoAttackResult{Machine: machine(), Versions: versions(), Report: r, Seconds: r.Attacks[0].Seconds}
+	out := &AutoAttackResult{Machine: Machine(), Versions: versions(), Report: r, Seconds: r.Attacks[0].Seconds}
 	out.Passes = int64(r.N) + r.Attacks[0].Forwards + r.Attacks[0].Backwards
 	if out.FormulaPasses, err = attacks.OfficialPasses(model.Classes, list[0], r.Attacks[0], r.Clean.Flags); err != nil {
 		return nil, err

@@ -107,7 +107,7 @@ func TestPlan(t *testing.T) {
 		width, batch int
 		want         string
 	}{
-		{"fast-step", "resnet18", 2, 4, `unknown step "fast-step": accepted are at-step, cure-step, natural-step, trades-step`},
+		{"fast-step", "resnet18", 2, 4, `unknown step "fast-step": accepted are ` + strings.Join(Names(), ", ")},
 		{"natural-step", "vgg", 2, 4, `unknown arch "vgg"`},
 		{"natural-step", "resnet18", -2, 4, "width -2"},
 		{"natural-step", "resnet18", 2, 0, "batch 0"},

@@ -68,13 +68,14 @@ func Plan(names []string, arch string, widths, batches []int, backend string) ([
 }
 
 // config is the method's default recipe on the job's network, at a small constant learning rate, so that random labels
-// leave the weights finite for any number of steps.
+// leave the weights finite for any number of steps. Methods with teachers learn from shipped ones.
 func (j Job) config() (c cureml.Config, err error) {
 	c = cureml.Defaults(strings.TrimSuffix(j.Name, stepSuffix))
 	if c.Arch, err = nn.Parse(j.Arch, j.Width, len(classes)); err != nil {
 		return c, err
 	}
 	c.Batch, c.Schedule = j.Batch, optim.Schedule{Kind: "constant", Max: 1e-3}
+	c.Teacher = cureml.TeacherConfig{Robust: cureml.ZooPrefix + "trades", Natural: cureml.ZooPrefix + "natural"}
 	return c, c.Validate()
 }
 

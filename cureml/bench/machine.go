@@ -10,8 +10,8 @@ import (
 	"cure/cureml/backend"
 )
 
-// machine is the computer in one line: system, processor, cores, memory.
-func machine() string {
+// Machine is the computer in one line: system, processor, cores, memory.
+func Machine() string {
 	parts := []string{runtime.GOOS + "/" + runtime.GOARCH}
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		if model := field(string(text), "model name"); model != "" {
@@ -46,17 +46,26 @@ func versions() map[string]string {
 			all[name] = version
 		}
 	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		settings := map[string]string{}
-		for _, s := range info.Settings {
-			settings[s.Key] = s.Value
-		}
-		if commit := settings["vcs.revision"]; commit != "" {
-			all["cure"] = commit
-			if settings["vcs.modified"] == "true" {
-				all["cure"] += " modified"
-			}
-		}
+	if commit := Commit(); commit != "" {
+		all["cure"] = commit
 	}
 	return all
+}
+
+// Commit is that of this program where the build recorded it, with the word modified after it where files had changed;
+// "" otherwise, as under go run and go test.
+func Commit() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	settings := map[string]string{}
+	for _, s := range info.Settings {
+		settings[s.Key] = s.Value
+	}
+	commit := settings["vcs.revision"]
+	if commit != "" && settings["vcs.modified"] == "true" {
+		commit += " modified"
+	}
+	return commit
 }

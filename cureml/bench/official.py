@@ -91,15 +91,25 @@ def main():
     x = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).float() / 255
 
     passes = {"forwards": 0, "backwards": 0}
-    model.register_forward_hook(lambda module, inputs, output: passes.update(forwards=passes["forwards"] + len(output)))
-    gradient = torch.autograd.grad
+    latest = [0]  # images in the last forward pass
+
+    def counted_forward(module, inputs, output):
+        latest[0] = len(output)
+        passes["forwards"] += len(output)
+
+    model.register_forward_hook(counted_forward)
+    gradient, backward = torch.autograd.grad, torch.Tensor.backward
 
     def counted(outputs, inputs, *args, **kwargs):
         first = inputs[0] if isinstance(inputs, (list, tuple)) else inputs
         passes["backwards"] += len(first)
         return gradient(outputs, inputs, *args, **kwargs)
 
-    torch.autograd.grad = counted
+    def counted_backward(self, *args, **kwargs):  # of FAB, right after its forward pass
+        passes["backwards"] += latest[0]
+        return backward(self, *args, **kwargs)
+
+    torch.autograd.grad, torch.Tensor.backward = counted, counted_backward
     attack = AutoAttack(model, norm=job["norm"], eps=job["eps"], version="standard", verbose=False, device="cpu")
     attack.seed = job["seed"]
     began = time.time()

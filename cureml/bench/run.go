@@ -51,7 +51,7 @@ func Run(ctx context.Context, jobs []Job, opt Options) (*Result, error) {
 	if opt.Log == nil {
 		opt.Log = io.Discard
 	}
-	r := &Result{Machine: machine(), Versions: versions(), Rows: []Row{}}
+	r := &Result{Machine: Machine(), Versions: versions(), Rows: []Row{}}
 	for len(jobs) > 0 {
 		n := 1
 		for n < len(jobs) && jobs[n].Width == jobs[0].Width && jobs[n].Batch == jobs[0].Batch {

@@ -117,11 +117,21 @@ func TestSchedules(t *testing.T) {
 			t.Errorf("step schedule with factors at %d: got %v, want %v", at, got, want)
 		}
 	}
-	triangle := Triangle(0.2, 0.25)
-	for at, want := range map[int]float64{0: 0, 5: .1, 10: .2, 25: .1, 40: 0} {
-		if got := triangle.At(at, 40, 4); math.Abs(got-want) > 1e-15 {
-			t.Errorf("triangle at %d: got %v, want %v", at, got, want)
+	// torch.optim.lr_scheduler.CyclicLR(base_lr=0, max_lr=0.2, step_size_up=4, step_size_down=4)
+	for at, want := range []float64{0, 0.05, 0.1, 0.15, 0.2, 0.15, 0.1, 0.05} {
+		if got := Triangular(0.2).At(at, 8, 4); math.Abs(got-want) > 1e-15 {
+			t.Errorf("triangular at %d: got %v, want %v", at, got, want)
 		}
+	}
+	// an odd number of steps: CyclicLR with step_size_up = step_size_down = 2.5; and a rise of a fifth
+	for at, want := range []float64{0, 0.08, 0.16, 0.16, 0.08} {
+		if got := Triangular(0.2).At(at, 5, 5); math.Abs(got-want) > 1e-15 {
+			t.Errorf("triangular over 5 steps at %d: got %v, want %v", at, got, want)
+		}
+	}
+	short := Schedule{Kind: "triangular", Max: 0.4, Rise: 0.2}
+	if short.At(1, 10, 5) != 0.2 || short.At(2, 10, 5) != 0.4 || math.Abs(short.At(6, 10, 5)-0.2) > 1e-15 {
+		t.Errorf("triangular with rise 0.2: %v, %v, %v; want 0.2, 0.4, 0.2", short.At(1, 10, 5), short.At(2, 10, 5), short.At(6, 10, 5))
 	}
 	if got := (Schedule{Kind: "constant", Max: 0.3}).At(77, 100, 10); got != 0.3 {
 		t.Errorf("constant: got %v, want 0.3", got)
@@ -133,8 +143,8 @@ func TestParseSchedule(t *testing.T) {
 	if err != nil || got.Validate() != nil || !slices.Equal(got.Milestones, []int{100, 150}) || got.Factor != 0.1 {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if got, err := ParseSchedule("triangle", 0.04); err != nil || got.Validate() != nil || got.At(20, 40, 4) != 0.04 {
-		t.Errorf("triangle: got %+v, %v", got, err)
+	if got, err := ParseSchedule("triangular", 0.2); err != nil || got.Validate() != nil || got.At(5, 10, 5) != 0.2 {
+		t.Errorf("got %+v, %v", got, err)
 	}
 	for _, bad := range []string{"", "linear", "step", "step:x:1", "step:0.1:0", "step:0.1:a", "step:0.1"} {
 		if s, err := ParseSchedule(bad, 0.1); err == nil {
@@ -149,7 +159,7 @@ func TestValidate(t *testing.T) {
 		SGD{Momentum: 1}, SGD{Momentum: nan}, SGD{WeightDecay: -1}, SGD{Nesterov: true},
 		Schedule{Kind: "constant"}, Schedule{Kind: "constant", Max: nan}, Schedule{Kind: "warm", Max: .1},
 		Schedule{Kind: "step", Max: .1}, Schedule{Kind: "onecycle", Max: .1},
-		Schedule{Kind: "triangle", Max: .1}, Schedule{Kind: "triangle", Max: .1, Rise: 1},
+		Schedule{Kind: "triangular", Max: .1}, Schedule{Kind: "triangular", Max: .1, Rise: 1},
 		Schedule{Kind: "step", Max: .1, Milestones: []int{3}, Factors: []float64{.1, .1}},
 		Schedule{Kind: "step", Max: .1, Milestones: []int{3}, Factors: []float64{0}},
 	} {

@@ -10,7 +10,7 @@ import (
 // Schedule maps training progress to a learning rate. Rates are set from the host before every step, so changing one
 // never compiles a program again.
 type Schedule struct {
-	// Kind is constant, step, cosine, onecycle or triangle.
+	// Kind is constant, step, cosine, onecycle or triangular.
 	Kind string `json:"kind"`
 	// Max is the highest rate.
 	Max float64 `json:"max"`
@@ -19,9 +19,8 @@ type Schedule struct {
 	Milestones []int     `json:"milestones,omitempty"`
 	Factor     float64   `json:"factor,omitempty"`
 	Factors    []float64 `json:"factors,omitempty"`
-	// Rise is the share of training spent going up. Kind onecycle starts at Max/StartDiv and ends at Max/StartDiv/EndDiv,
-	// both legs half cosines, as in PyTorch's OneCycleLR; kind triangle starts and ends at 0, both legs straight, as in the
-	// code of Fast-AT (locuslab/fast_adversarial).
+	// Rise (kinds onecycle and triangular) is the share of training spent going up. With onecycle the rate starts at
+	// Max/StartDiv and ends at Max/StartDiv/EndDiv, both legs half cosines, as in PyTorch's OneCycleLR.
 	Rise     float64 `json:"rise,omitempty"`
 	StartDiv float64 `json:"start_div,omitempty"`
 	EndDiv   float64 `json:"end_div,omitempty"`
@@ -32,13 +31,14 @@ func OneCycle(max, rise float64) Schedule {
 	return Schedule{Kind: "onecycle", Max: max, Rise: rise, StartDiv: 25, EndDiv: 1e4}
 }
 
+// Triangular rises from 0 to max over the first half of training and falls back to 0 over the second, both linearly: one
+// period of PyTorch's CyclicLR, as fast adversarial training uses it (Wong et al., 2020). The first step has rate 0.
+func Triangular(max float64) Schedule { return Schedule{Kind: "triangular", Max: max, Rise: 0.5} }
+
 // Step multiplies the rate by factor from each milestone epoch (1-based) on.
 func Step(max, factor float64, milestones ...int) Schedule {
 	return Schedule{Kind: "step", Max: max, Factor: factor, Milestones: milestones}
 }
-
-// Triangle rises from 0 to max in a share of all steps, and falls back to 0.
-func Triangle(max, rise float64) Schedule { return Schedule{Kind: "triangle", Max: max, Rise: rise} }
 
 // Cosine falls from max to 0 along half a cosine.
 func Cosine(max float64) Schedule { return Schedule{Kind: "cosine", Max: max} }
@@ -52,16 +52,16 @@ func (s Schedule) Validate() error {
 	case "constant", "cosine":
 	case "step":
 		return s.validateSteps()
-	case "triangle":
-		if !(s.Rise > 0 && s.Rise < 1) {
-			return fmt.Errorf("optim: triangle schedule with rise %v: want a value in (0, 1)", s.Rise)
-		}
 	case "onecycle":
 		if !(s.Rise > 0 && s.Rise < 1) || !(s.StartDiv >= 1) || !(s.EndDiv >= 1) {
 			return fmt.Errorf("optim: one-cycle schedule with rise %v, start_div %v, end_div %v: want rise in (0, 1) and divisors of 1 or more", s.Rise, s.StartDiv, s.EndDiv)
 		}
+	case "triangular":
+		if !(s.Rise > 0 && s.Rise < 1) {
+			return fmt.Errorf("optim: triangular schedule with rise %v: want a value in (0, 1)", s.Rise)
+		}
 	default:
-		return fmt.Errorf("optim: unknown schedule %q: accepted are constant, step, cosine, onecycle, triangle", s.Kind)
+		return fmt.Errorf("optim: unknown schedule %q: accepted are constant, step, cosine, onecycle, triangular", s.Kind)
 	}
 	return nil
 }
@@ -103,9 +103,6 @@ func (s Schedule) At(step, total, perEpoch int) float64 {
 			}
 		}
 		return lr
-	case "triangle":
-		t := float64(step) / float64(max(total, 1))
-		return s.Max * math.Min(t/s.Rise, (1-t)/(1-s.Rise))
 	case "cosine":
 		return s.Max / 2 * (1 + math.Cos(math.Pi*float64(step)/float64(max(total, 1))))
 	case "onecycle":
@@ -116,6 +113,12 @@ func (s Schedule) At(step, total, perEpoch int) float64 {
 			return anneal(start, s.Max, at/math.Max(peak, 1e-9))
 		}
 		return anneal(s.Max, start/s.EndDiv, (at-peak)/math.Max(last-peak, 1e-9))
+	case "triangular":
+		peak, end := s.Rise*float64(total), float64(total)
+		if at := float64(step); at > peak {
+			return s.Max * (end - at) / (end - peak)
+		}
+		return s.Max * float64(step) / math.Max(peak, 1e-9)
 	}
 	return s.Max
 }
@@ -123,7 +126,7 @@ func (s Schedule) At(step, total, perEpoch int) float64 {
 // anneal goes from a to b along half a cosine as t goes from 0 to 1.
 func anneal(a, b, t float64) float64 { return b + (a-b)/2*(1+math.Cos(math.Pi*math.Min(t, 1))) }
 
-// ParseSchedule reads constant, cosine, onecycle, triangle or step:FACTOR:EPOCH,EPOCH,... with the highest rate max.
+// ParseSchedule reads constant, cosine, onecycle, triangular or step:FACTOR:EPOCH,EPOCH,... with the highest rate max.
 func ParseSchedule(text string, max float64) (Schedule, error) {
 	fields := strings.Split(text, ":")
 	switch fields[0] {
@@ -133,11 +136,11 @@ func ParseSchedule(text string, max float64) (Schedule, error) {
 		return Cosine(max), nil
 	case "onecycle":
 		return OneCycle(max, 0.3), nil
-	case "triangle":
-		return Triangle(max, 0.5), nil
+	case "triangular":
+		return Triangular(max), nil
 	}
 	if fields[0] != "step" || len(fields) != 3 {
-		return Schedule{}, fmt.Errorf("optim: schedule %q: accepted are constant, cosine, onecycle, triangle, step:FACTOR:EPOCH,EPOCH,...", text)
+		return Schedule{}, fmt.Errorf("optim: schedule %q: accepted are constant, cosine, onecycle, triangular, step:FACTOR:EPOCH,EPOCH,...", text)
 	}
 	factor, err := strconv.ParseFloat(fields[1], 64)
 	if err != nil {

@@ -222,7 +222,7 @@ func TestInterrupt(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "running the cell again") {
 		t.Fatalf("got error %v, want one that says how to go on", err)
 	}
-	if finished(s.Run("natural"), c) {
+	if Finished(s.Run("natural"), c) {
 		t.Fatal("the run is finished")
 	}
 	m, err := s.Train("natural", c, nil)

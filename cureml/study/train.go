@@ -34,7 +34,7 @@ func (s *Study) Train(name string, c cureml.Config, each func(Line)) (Metrics, e
 		return nil, err
 	}
 	f := &follower{dir: dir, each: each}
-	if !same || !finished(dir, c) {
+	if !same || !Finished(dir, c) {
 		if err := s.train(dir, c, f); err != nil {
 			return nil, err
 		}
@@ -94,8 +94,8 @@ func sameConfig(dir string, c cureml.Config) (bool, error) {
 	return true, nil
 }
 
-// finished reports whether the run has written all that a run leaves.
-func finished(dir string, c cureml.Config) bool {
+// Finished reports whether the run of c in dir has written all that a run leaves.
+func Finished(dir string, c cureml.Config) bool {
 	names := []string{"final.safetensors"}
 	if m, err := cureml.NewMethod(c); err == nil {
 		for _, n := range m.Networks {

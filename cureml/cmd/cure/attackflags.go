@@ -13,7 +13,8 @@ import (
 type attackFlags struct {
 	list                string
 	norm, eps, stepSize string
-	steps, restarts     int
+	steps, queries      int
+	restarts            int
 	start, loss, target string
 	best                bool
 }
@@ -23,7 +24,8 @@ func (f *attackFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.norm, "norm", "", "linf, l2 or l1")
 	fs.StringVar(&f.eps, "eps", "", "budget in [0,1] pixels, such as 8/255")
 	fs.StringVar(&f.stepSize, "step-size", "", "step in [0,1] pixels")
-	fs.IntVar(&f.steps, "steps", 0, "steps")
+	fs.IntVar(&f.steps, "steps", 0, "steps of attacks by gradients")
+	fs.IntVar(&f.queries, "queries", 0, "queries of square, on its own or in an ensemble")
 	fs.IntVar(&f.restarts, "restarts", 0, "runs from different starts, the worst of which counts")
 	fs.StringVar(&f.start, "start", "", "none, uniform, uniform-unclipped or normal")
 	fs.StringVar(&f.loss, "loss", "", "ce, kl, cw or dlr")
@@ -105,6 +107,12 @@ func (f attackFlags) override(typed *pflag.FlagSet) (o attacks.Override, err err
 			return o, fmt.Errorf("--steps %d: want at least 1", f.steps)
 		}
 		o.Steps = &f.steps
+	}
+	if typed.Changed("queries") {
+		if f.queries < 1 {
+			return o, fmt.Errorf("--queries %d: want at least 1", f.queries)
+		}
+		o.Queries = &f.queries
 	}
 	if typed.Changed("restarts") {
 		if f.restarts < 1 {

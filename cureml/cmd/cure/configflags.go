@@ -93,7 +93,7 @@ func configFlags(fs *pflag.FlagSet) (apply func(config) error) {
 		c.Arch.Width = a.Width
 		return err
 	}
-	text("schedule", "constant, cosine, onecycle, triangle, or step:FACTOR:EPOCH,EPOCH,...", func(c config, v string) (err error) {
+	text("schedule", "constant, cosine, onecycle, triangular, or step:FACTOR:EPOCH,EPOCH,...", func(c config, v string) (err error) {
 		c.Schedule, err = optim.ParseSchedule(v, c.Schedule.Max) // comes after lr
 		return err
 	})

@@ -114,6 +114,9 @@ func (f trainFlags) run(cmd *cobra.Command, c cureml.Config) error {
 			return err
 		}
 	}
+	if err := teachersExist(c); err != nil {
+		return err
+	}
 	if c.Extra.Data != "" {
 		if err := exists("--extra", c.Extra.Data); err != nil {
 			return err
@@ -142,5 +145,31 @@ func (f trainFlags) run(cmd *cobra.Command, c cureml.Config) error {
 		fmt.Fprintln(cmd.OutOrStdout(), s.Ended)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: %d steps in %.1f minutes; weights in %s\n", c.Method, s.Steps, s.Seconds/60, s.Final)
+	return nil
+}
+
+// teachersExist is a usage error where a network that the method learns from was not named, or is not there.
+func teachersExist(c cureml.Config) error {
+	method, err := cureml.NewMethod(c)
+	if err != nil {
+		return err
+	}
+	flags := map[string]string{cureml.RobustTeacher: "--teacher", cureml.NaturalTeacher: "--natural-teacher"}
+	for _, n := range method.Networks {
+		flag := flags[n.Role]
+		switch {
+		case n.Kind != cureml.Frozen:
+			continue
+		case n.From == "":
+			return usage("%s is missing: %s learns from a %s: name a run folder, a weights file or %sNAME",
+				flag, c.Method, strings.ReplaceAll(n.Role, "_", " "), cureml.ZooPrefix)
+		}
+		if err := weightsExist(flag, n.From); err != nil {
+			return err
+		}
+		if info, err := os.Stat(n.From); err == nil && info.IsDir() && !cureml.IsRun(n.From) {
+			return usage("%s: %s is neither a file with weights nor a run folder", flag, n.From)
+		}
+	}
 	return nil
 }

@@ -24,11 +24,15 @@ func TestTrain(t *testing.T) {
 	for _, method := range cureml.MethodNames() {
 		t.Run(method, func(t *testing.T) {
 			dir := workplace(t)
-			o := cure(t, dir, strings.Fields("train --method "+method+" --out run --init w.safetensors"+tinyRun)...)
-			if !strings.HasPrefix(o.stdout, method+": 2 steps in ") || !strings.HasSuffix(o.stdout, "weights in run/final.safetensors\n") {
+			length, steps := tinyRun, "2"
+			if method == "cure-eff" { // which begins with a natural epoch
+				length, steps = length+" --epochs 2", "4"
+			}
+			o := cure(t, dir, strings.Fields("train --method "+method+" --out run --init w.safetensors --teacher zoo:trades --natural-teacher zoo:natural"+length)...)
+			if !strings.HasPrefix(o.stdout, method+": "+steps+" steps in ") || !strings.HasSuffix(o.stdout, "weights in run/final.safetensors\n") {
 				t.Errorf("standard output %q", o.stdout)
 			}
-			if !strings.Contains(o.stderr, method+" train step 2/2") || !strings.Contains(o.stderr, "test robust") {
+			if !strings.Contains(o.stderr, method+" train step "+steps+"/"+steps) || !strings.Contains(o.stderr, "test robust") {
 				t.Errorf("standard error %q", o.stderr)
 			}
 			cure(t, dir, strings.Fields("eval --weights run --arch resnet18 --width 2 --data images.bin --attack natural")...)

@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"cure/cureml"
+	"cure/cureml/bench"
 )
 
 // TestUsage: what is typed wrong ends with code 2, one line that says what was wrong and what is accepted, and nothing
@@ -81,8 +84,8 @@ func TestUsage(t *testing.T) {
 		{"eval --weights run --data images.bin --network teacher", `--network "teacher": the run folder run (method natural) has student, best`},
 
 		{"train --method natural", "--out is missing"},
-		{"train --out new", "--method is missing: accepted are at, cure, natural, trades"},
-		{train + "--method sgd", `unknown method "sgd": accepted are at, cure, natural, trades`},
+		{"train --out new", "--method is missing: accepted are " + strings.Join(cureml.MethodNames(), ", ")},
+		{train + "--method sgd", `unknown method "sgd": accepted are ` + strings.Join(cureml.MethodNames(), ", ")},
 		{train + "--arch vgg", `unknown arch "vgg"`},
 		{train + "--data none", "--data: none: no such file or folder"},
 		{train + "--init none.pt", "--init: none.pt: no such file or folder"},
@@ -103,6 +106,15 @@ func TestUsage(t *testing.T) {
 		{train + "--validation 1", "validation 1: want a share in [0, 1)"},
 		{train + "--config none.json", "--config: none.json: no such file or folder"},
 		{train + "--config images.bin", "--config images.bin: cureml: config: "},
+		{train + "--method ard", "--teacher is missing: ard learns from a robust teacher: name a run folder, a weights file or zoo:NAME"},
+		{train + "--method iad-2 --teacher zoo:trades", "--natural-teacher is missing: iad-2 learns from a natural teacher"},
+		{train + "--method hat", "--natural-teacher is missing"},
+		{train + "--method iad-1 --teacher none.pt", "--teacher: none.pt: no such file or folder"},
+		{train + "--method akd2 --teacher w.safetensors --natural-teacher none", "--natural-teacher: none: no such file or folder"},
+		{train + "--method ard --teacher zoo:none", "--teacher zoo:none: shipped networks are zoo:cure, zoo:natural"},
+		{train + "--method ard --teacher .", "--teacher: . is neither a file with weights nor a run folder"},
+		{train + "--method ard --teacher w.safetensors --set ard.temperature=0", "ard.temperature 0: want a value above 0"},
+		{train + "--method act --set act.natural.arch=vgg", `act.natural: nn: unknown arch "vgg"`},
 		{train + "--out run", "run holds a run already: go on with it with --resume"},
 		{"train --resume --out new", "new holds no run to go on with"},
 
@@ -114,7 +126,7 @@ func TestUsage(t *testing.T) {
 		{"export w.safetensors --out no/new.safetensors", "there is no folder no"},
 		{"export w.safetensors --out /dev/full --force", "no regular file"},
 
-		{"bench --only fast-step", `unknown step "fast-step": accepted are at-step, cure-step, natural-step, trades-step`},
+		{"bench --only fast-step", `unknown step "fast-step": accepted are ` + strings.Join(bench.Names(), ", ")},
 		{"bench --only natural-step,natural-step", "asked for twice"},
 		{"bench --arch vgg", `unknown arch "vgg"`},
 		{"bench --width wide", `--width "wide": want whole numbers`},
@@ -159,6 +171,9 @@ func TestFailures(t *testing.T) {
 		{eval + "--weights hundred.safetensors", "with 100 classes, not resnet18 of width 2 with 10 classes"},
 		{eval + "--weights w.safetensors --data short.bin", "short.bin"},
 		{"train --method natural --width 2 --batch 8 --data images.bin --out new --init damaged.safetensors", "damaged.safetensors"},
+		{"train --method ard --width 2 --batch 8 --data images.bin --out new --teacher hundred.safetensors", "the robust teacher hundred.safetensors has 100 classes, the student 10"},
+		{"train --method hat --width 2 --batch 8 --data images.bin --out new --natural-teacher hundred.safetensors", "the natural teacher hundred.safetensors has 100 classes, the student 10"},
+		{"train --method iad-1 --width 2 --batch 8 --data images.bin --out new --teacher damaged.safetensors", "damaged.safetensors"},
 		{"export text.pt --out new.safetensors", "neither safetensors nor a file of torch.save"},
 		{"data info short.bin", "short.bin"},
 	}

@@ -54,3 +54,15 @@ for name in ("forward", "gradients", "losses", "pgd"):
     with open(os.path.join(here, name + ".json"), "w") as f:
         json.dump(values, f, separators=(",", ":"))
         f.write("\n")
+
+with open(os.path.join(source, "autoattack.json")) as f:
+    verdicts = json.load(f)
+cut = {}
+for norm, values in verdicts.items():
+    cut[norm] = {"clean": {"correct_flags": values["clean"]["correct_flags"][:64]},
+                 "apgd_ce_alone_all_images": {k: values["apgd_ce_alone_all_images"][k][:64] for k in ("loss", "robust_flags")},
+                 "sequence": {k: {"robust_flags": v["robust_flags"][:64]} for k, v in values["sequence"].items()
+                              if isinstance(v, dict) and "robust_flags" in v}}
+with open(os.path.join(here, "autoattack.json"), "w") as f:
+    json.dump(cut, f, separators=(",", ":"))
+    f.write("\n")

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/gomlx/compute"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"cure/cureml"
+	"cure/cureml/benchmark"
+	"cure/cureml/nn"
+	"cure/cureml/recipes"
+)
+
+// benchmarkFlags are the flags of `cure benchmark`; the first part is shared with `cure recipe`.
+type benchmarkFlags struct {
+	preset, arch string
+	width        int
+	data         string
+	epochs       int
+	out          string
+	backend      string
+
+	methods, seeds, test string
+	autoattack, rows     int
+	table                bool
+}
+
+// size adds the flags that choose networks, images and epochs.
+func (f *benchmarkFlags) size(fs *pflag.FlagSet) {
+	fs.StringVar(&f.preset, "preset", recipes.Mini.Name, "size: ci, mini or paper")
+	fs.StringVar(&f.arch, "arch", "", "networks, with commas between (default the preset's)")
+	fs.IntVar(&f.width, "width", 0, "base width (0: the preset's for its network, else as published)")
+	fs.StringVar(&f.data, "data", "", dataHelp+" (default the preset's)")
+	fs.IntVar(&f.epochs, "epochs", 0, "epochs instead of the recipes' (0: theirs)")
+}
+
+func newBenchmark() *cobra.Command {
+	var f benchmarkFlags
+	cmd := &cobra.Command{
+		Use:   "benchmark",
+		Short: "Train and attack the rows of the published table, resumably",
+		Long: `Train and attack the rows of the CIFAR-10 table of the CURE paper, and print them beside the published values. The
+folder --out gets a run folder and a JSON card a row, and the table as text, Markdown, CSV and PNG after every row.
+
+Rows that have a card are skipped. Stopped or killed at any moment, the same command goes on, in training and in attacks
+alike. A row that fails is told in the table and in the exit code (1); the others go on. Networks that a row needs, such as
+CURE's natural start and the teachers of ARD and IAD, are rows of the same benchmark and trained first.
+
+The best checkpoint is selected on training images that are held out; the test images select nothing.
+
+Methods: ` + wrap("table (the default), extras, ablations, all, or names: "+rowNames()+".") + `
+Presets: ci (minutes, to see that it runs), mini (two cores, the images inside the program), paper (a GPU).`,
+		Example: `  cure benchmark --preset ci --methods natural,trades --epochs 1 --autoattack 0 --out example
+  cure benchmark --preset ci --table --out example`,
+		Args: noArgs,
+	}
+	fs := cmd.Flags()
+	f.size(fs)
+	fs.StringVar(&f.methods, "methods", "", "rows and groups, with commas between (default table)")
+	fs.StringVar(&f.seeds, "seeds", "0", "seeds, with commas between; several give means and standard deviations")
+	fs.StringVar(&f.test, "test-data", "", "data set whose test images are attacked (default that of --data)")
+	fs.IntVar(&f.autoattack, "autoattack", 0, "test images for AutoAttack: 0 for none, -1 for all (default the preset's)")
+	fs.IntVar(&f.rows, "rows", 0, "rows of the compiled programs of attacks; more suit a GPU")
+	fs.BoolVar(&f.table, "table", false, "only make the table of the cards that are there")
+	fs.StringVar(&f.out, "out", "", "folder")
+	fs.StringVar(&f.backend, "backend", "", backendHelp)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runBenchmark(cmd, f) }
+	return cmd
+}
+
+func rowNames() string {
+	var names []string
+	for _, r := range recipes.Rows() {
+		names = append(names, r.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+func runBenchmark(cmd *cobra.Command, f benchmarkFlags) error {
+	rows, err := recipes.Select(f.methods)
+	if err != nil {
+		return usage("--methods: %w", err)
+	}
+	b, err := f.open(cmd.Flags())
+	if err != nil {
+		return err
+	}
+	if f.table {
+		return printTable(cmd, b)
+	}
+	show := newProgress(os.Stderr)
+	b.Log, b.Progress = os.Stderr, show.attack
+	out, err := b.Run(cmd.Context(), rows)
+	show.end()
+	switch {
+	case errors.Is(err, benchmark.ErrOther):
+		return usageError{err}
+	case err != nil:
+		return err
+	}
+	if err := printTable(cmd, b); err != nil {
+		return err
+	}
+	if n := len(out.Failed); n > 0 {
+		return fmt.Errorf("%d of %d rows failed: %s; the notes of the table say why, and the same command tries them again",
+			n, n+len(out.Measured)+len(out.Skipped), strings.Join(out.Failed, ", "))
+	}
+	return nil
+}
+
+func printTable(cmd *cobra.Command, b *benchmark.Benchmark) error {
+	cards, err := b.Cards()
+	if err != nil {
+		return err
+	}
+	if len(cards) == 0 {
+		return usage("--out: %s has no cards of a benchmark", b.Dir)
+	}
+	if err := b.WriteTable(); err != nil {
+		return err
+	}
+	text, err := benchmark.Table(cards).Text()
+	fmt.Fprint(cmd.OutOrStdout(), text)
+	return err
+}
+
+// open checks the flags and makes the benchmark of them.
+func (f *benchmarkFlags) open(typed *pflag.FlagSet) (*benchmark.Benchmark, error) {
+	p, err := recipes.FindPreset(f.preset)
+	if err != nil {
+		return nil, usage("--preset: %w", err)
+	}
+	if f.out == "" {
+		return nil, usage("--out is missing: the folder of the benchmark")
+	}
+	if info, err := os.Stat(f.out); err == nil && !info.IsDir() {
+		return nil, usage("--out: %s is a file: want a folder", f.out)
+	}
+	if f.epochs < 0 {
+		return nil, usage("--epochs %d: want 1 or more, or 0 for the recipes'", f.epochs)
+	}
+	if f.rows < 0 {
+		return nil, usage("--rows %d: want at least 1, or 0 for the default", f.rows)
+	}
+	if typed.Changed("autoattack") {
+		if f.autoattack < -1 {
+			return nil, usage("--autoattack %d: want a number of images, 0 for none or -1 for all", f.autoattack)
+		}
+		p.AutoAttack = f.autoattack
+	}
+	if f.data != "" {
+		p.Data = f.data
+	}
+	seeds, err := parseSeeds(f.seeds)
+	if err != nil {
+		return nil, err
+	}
+	b := &benchmark.Benchmark{Preset: p, Dir: filepath.Clean(f.out), Seeds: seeds, Epochs: f.epochs, Rows: f.rows}
+	open, err := f.images(p)
+	if err != nil {
+		return nil, err
+	}
+	b.OpenSets = open
+	if b.Archs, err = f.archs(p, open); err != nil {
+		return nil, err
+	}
+	b.OpenDevice = func() (compute.Backend, error) {
+		if f.backend == "" {
+			return openBackend(p.Backend)
+		}
+		return openBackend(f.backend)
+	}
+	return b, nil
+}
+
+// images opens the data set of the preset or of --data, and the test images of --test-data.
+func (f *benchmarkFlags) images(p recipes.Preset) (func() (cureml.Sets, error), error) {
+	open := func() (cureml.Sets, error) { return openSets(p.Data) }
+	if f.data == "" && p.Name == recipes.Paper.Name {
+		open = benchmark.SetsOf("CIFAR-10")
+	} else if p.Data != "mini" {
+		if err := exists("--data", p.Data); err != nil {
+			return nil, usage("%w; also accepted is mini", err)
+		}
+	}
+	if f.test == "" {
+		return open, nil
+	}
+	if f.test != "mini" {
+		if err := exists("--test-data", f.test); err != nil {
+			return nil, usage("%w; also accepted is mini", err)
+		}
+	}
+	return func() (s cureml.Sets, err error) {
+		if s, err = open(); err != nil {
+			return s, err
+		}
+		s.Test, err = openSplit(f.test, "test")
+		return s, err
+	}, nil
+}
+
+// archs are the networks, with as many classes as the images have.
+func (f *benchmarkFlags) archs(p recipes.Preset, open func() (cureml.Sets, error)) (list []nn.Arch, err error) {
+	classes := p.Arch.Classes
+	if p.Data != "mini" && f.data != "" {
+		s, err := open()
+		if err != nil {
+			return nil, err
+		}
+		classes = len(s.Train.Classes)
+	}
+	names := f.arch
+	if names == "" {
+		names = p.Arch.Name
+	}
+	for _, name := range strings.Split(names, ",") {
+		width := f.width
+		if width == 0 && strings.TrimSpace(name) == p.Arch.Name {
+			width = p.Arch.Width
+		}
+		a, err := nn.Parse(strings.TrimSpace(name), width, classes)
+		if err != nil {
+			return nil, usage("--arch: %w", err)
+		}
+		list = append(list, a)
+	}
+	return list, nil
+}
+
+func parseSeeds(text string) (seeds []uint64, err error) {
+	for _, part := range strings.Split(text, ",") {
+		n, err := strconv.ParseUint(strings.TrimSpace(part), 10, 64)
+		if err != nil {
+			return nil, usage("--seeds %q: want whole numbers from 0 on, with commas between", text)
+		}
+		seeds = append(seeds, n)
+	}
+	return seeds, nil
+}
