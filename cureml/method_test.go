@@ -110,6 +110,8 @@ func TestRunningStatistics(t *testing.T) {
 		{"trades", smallConfig("trades"), map[string]string{Student: "xa"}, false},
 		{"trades released", func() Config { c := smallConfig("trades"); c.Trades.ReleasedBN = true; return c }(), map[string]string{Student: "xax"}, false},
 		{"cure", smallConfig("cure"), map[string]string{Student: "xa", Revision: "xa"}, false},
+		{"fast-at", smallConfig("fast-at"), map[string]string{Student: "a"}, true},
+		{"free-at", smallConfig("free-at"), map[string]string{Student: "x"}, false}, // the perturbation is zero
 		{"act", smallConfig("act"), map[string]string{Student: "a", NaturalPartner: "x"}, false},
 		{"ard", smallConfig("ard"), map[string]string{Student: "ax", RobustTeacher: ""}, true},
 		{"ard attacked in E", func() Config { c := smallConfig("ard"); c.Attack.BN = "E"; return c }(), map[string]string{Student: "ax", RobustTeacher: ""}, false},
@@ -221,6 +223,9 @@ func TestIdentities(t *testing.T) {
 		{"released CURE with p 0, alpha 0 and gamma 0 is AT",
 			with("cure", func(c *Config) { c.Cure.Face, c.Cure.Percentile, c.Cure.Alpha, c.Cure.Gamma = "released", 0, 0, 0 }),
 			smallConfig("at")},
+		{"Fast-AT updates as AT does", smallConfig("fast-at"), smallConfig("at")},
+		{"Free-AT with a perturbation of zero updates as natural training does",
+			with("free-at", func(c *Config) { c.Batch = 3 }), smallConfig("natural")},
 		{"ARD with alpha 0 is natural training", with("ard", func(c *Config) { c.Ard.Alpha = 0 }), smallConfig("natural")},
 		{"IAD-I with beta 0 is ARD",
 			with("iad-1", func(c *Config) { c.Iad = IadConfig{}; c.Ard = ArdConfig{Alpha: 0.8, Temperature: 3} }),
