@@ -2,7 +2,6 @@ package cureml
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,31 +34,12 @@ func guardedTrial(t *testing.T, decide func(epoch int) (class int)) trial {
 	}}
 }
 
-// guardLines are the lines of the guard in metrics.jsonl.
-func guardLines(t *testing.T, dir string) (lines []map[string]any) {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(dir, metricsFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		var m map[string]any
-		if err := json.Unmarshal([]byte(line), &m); err != nil {
-			t.Fatal(err)
-		}
-		if m["kind"] == "guard" {
-			lines = append(lines, m)
-		}
-	}
-	return lines
-}
-
 // TestGuard: a network that loses all robustness in epoch 3 ends the run with everything as it was after epoch 2, says
 // so, and stays that way when it is resumed.
 func TestGuard(t *testing.T) {
 	good := guardedTrial(t, func(epoch int) int { return 3 })
 	dir, s := good.whole(t)
-	if lines := guardLines(t, dir); s.Ended != "" || s.Steps != 12 || len(lines) != 4 || lines[3]["guard_robust"] != 1. {
+	if lines := metricsOf(t, dir, "guard"); s.Ended != "" || s.Steps != 12 || len(lines) != 4 || lines[3]["guard_robust"] != 1. {
 		t.Errorf("a robust run: %+v, %v", s, lines)
 	}
 
@@ -85,7 +65,7 @@ func TestGuard(t *testing.T) {
 		}
 	}
 	dir, s = collapse.whole(t)
-	lines := guardLines(t, dir)
+	lines := metricsOf(t, dir, "guard")
 	if s.Steps != 6 || !strings.Contains(s.Ended, "fell from 100.0% after epoch 2 to 0.0% after epoch 3") || !strings.Contains(s.Ended, "weights are those of epoch 2") || len(lines) != 3 {
 		t.Fatalf("a collapsing run: %+v, %v", s, lines)
 	}

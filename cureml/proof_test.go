@@ -78,7 +78,7 @@ func TestResumeXLA(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		waitFor(t, filepath.Join(killed, checkpointFile), time.Minute*3)
+		waitFor(t, filepath.Join(killed, checkpointFile), 15*time.Minute)
 		time.Sleep(2 * time.Second)
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 		_, _ = syscall.Wait4(pid, nil, 0, nil)

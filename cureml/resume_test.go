@@ -2,6 +2,7 @@ package cureml
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -135,6 +136,25 @@ func tensorsOf(t *testing.T, dir string) string {
 		t.Errorf("%s is left behind", lastEpochFolder)
 	}
 	return b.String()
+}
+
+// metricsOf are the lines of a kind in a run's metrics.jsonl.
+func metricsOf(t *testing.T, dir, kind string) (lines []map[string]any) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, metricsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var m map[string]any
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatal(err)
+		}
+		if m["kind"] == kind {
+			lines = append(lines, m)
+		}
+	}
+	return lines
 }
 
 // TestWrappersResume: what weight perturbation, Free-AT, averages and extra images keep between steps survives.

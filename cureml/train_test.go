@@ -91,6 +91,7 @@ func TestTrain(t *testing.T) {
 			"act": 6, "lbgat": 12, "hat": 18, "mart": 12, "fat": 6, "fat-trades": 12, "fat-mart": 12, "st-at": 12,
 			"las-at": 6, "las-trades": 12,
 			"akd2": 18, "ard": 24, "iad-1": 24, "iad-2": 24, // attacked in mode T
+			"fast-at": 18, "free-at": 48, // with two steps in mode T, and eight replays
 		}[method]
 		if s.Tracked != passes {
 			t.Errorf("%s: num_batches_tracked %d, want %d", method, s.Tracked, passes)
@@ -282,6 +283,21 @@ func TestConfigValidation(t *testing.T) {
 		"hat.h -2":           func(c *Config) { *c = smallConfig("hat"); c.Hat.H = -2 },
 		"hat.gamma NaN":      func(c *Config) { *c = smallConfig("hat"); c.Hat.Gamma = math.NaN() },
 		"trades.beta":        func(c *Config) { c.Trades.Beta = math.Inf(1) },
+		"awp.gamma -1":       func(c *Config) { c.AWP.Gamma = -1 },
+		"awp.start 2":        func(c *Config) { c.AWP = AWPConfig{Gamma: 0.01, Start: 2} },
+		"rwp.gamma NaN":      func(c *Config) { c.RWP.Gamma = math.NaN() },
+		"rwp.start -1":       func(c *Config) { c.RWP = RWPConfig{Gamma: 0.01, Start: -1} },
+		"rwp.rounds -1":      func(c *Config) { c.RWP = RWPConfig{Gamma: 0.01, Rounds: -1} },
+		"rwp.threshold NaN":  func(c *Config) { c.RWP = RWPConfig{Gamma: 0.01, Threshold: math.NaN()} },
+		"want one of them":   func(c *Config) { c.RWP.Gamma, c.AWP.Gamma = 0.01, 0.01 },
+		"makes no adversar":  func(c *Config) { c.Method, c.RWP.Gamma = "natural", 0.01 },
+		"guard.drop 20":      func(c *Config) { c.Guard.Drop = 20 },
+		"guard.steps -5":     func(c *Config) { c.Guard.Steps = -5 },
+		"free.replays 0":     func(c *Config) { *c = smallConfig("free-at"); c.Free.Replays = 0 },
+		"knows linf only":    func(c *Config) { *c = smallConfig("free-at"); c.Attack.Norm = "l2" },
+		"want both empty":    func(c *Config) { *c = smallConfig("free-at"); c.Attack.BN = "E" },
+		"average.decay 1":    func(c *Config) { c.Average.Decay = 1 },
+		"average.start -1":   func(c *Config) { c.Average.Start = -1 },
 		"mart.beta -1":       func(c *Config) { *c = smallConfig("fat-mart"); c.Mart.Beta = -1 },
 		"fat.tau -1":         func(c *Config) { *c = smallConfig("fat-trades"); c.Fat.Tau = -1 },
 		"fat.raise 50":       func(c *Config) { *c = smallConfig("fat"); c.Fat.Raise = []float64{50, 90} },

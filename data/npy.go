@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -105,4 +106,18 @@ func noEOF(err error) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
+}
+
+// NPYHeader is the beginning of an npy file of format 1.0 with an array of a type such as "|u1" or "<f4" in C order. The
+// elements follow it.
+func NPYHeader(dtype string, shape ...int) []byte {
+	var dims strings.Builder
+	for _, n := range shape {
+		fmt.Fprintf(&dims, "%d, ", n)
+	}
+	text := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", dtype, dims.String())
+	before := len(npyMagic) + 4                                  // version and length
+	text += strings.Repeat(" ", 63-(before+len(text))%64) + "\n" // elements begin at a multiple of 64
+	header := binary.LittleEndian.AppendUint16(append(slices.Clone(npyMagic), 1, 0), uint16(len(text)))
+	return append(header, text...)
 }

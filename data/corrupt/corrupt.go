@@ -105,7 +105,7 @@ func Image(dst, src []uint8, name string, severity int, seed uint64, index int) 
 	if err != nil {
 		return err
 	}
-	if err := check(name, severity, index); err != nil {
+	if err := check(name, severity, index, 0); err != nil {
 		return err
 	}
 	if len(src) != imageLen || len(dst) != imageLen {
@@ -115,12 +115,15 @@ func Image(dst, src []uint8, name string, severity int, seed uint64, index int) 
 	return nil
 }
 
-func check(name string, severity, index int) error {
+func check(name string, severity, index, workers int) error {
 	if severity < 1 || severity > Severities {
 		return fmt.Errorf("corrupt: %s: severity %d: want 1 to %d", name, severity, Severities)
 	}
 	if index < 0 {
 		return fmt.Errorf("corrupt: %s: image index %d: want 0 or more", name, index)
+	}
+	if workers < 0 {
+		return fmt.Errorf("corrupt: %s: %d workers: want 0 (one for each processor) or more", name, workers)
 	}
 	return nil
 }

@@ -45,16 +45,21 @@ func fill(ctx context.Context, dst, src []uint8, name string, severity int, o Op
 	if err != nil {
 		return err
 	}
-	if err := check(name, severity, o.First); err != nil {
+	if err := check(name, severity, o.First, o.Workers); err != nil {
 		return err
 	}
 	if len(src)%imageLen != 0 {
 		return fmt.Errorf("corrupt: %s: %d bytes are no whole number of images: want [N, %d, %d, %d], %d bytes each",
 			name, len(src), side, side, channels, imageLen)
 	}
-	if o.Workers < 0 {
-		return fmt.Errorf("corrupt: %s: %d workers: want 0 (one for each processor) or more", name, o.Workers)
+	if err := c.run(ctx, dst, src, severity, o); err != nil {
+		return fmt.Errorf("corrupt: %s: %w", name, err)
 	}
+	return nil
+}
+
+// run is fill with checked arguments. Its only error is that of ctx.
+func (c *Corruption) run(ctx context.Context, dst, src []uint8, severity int, o Options) error {
 	n := len(src) / imageLen
 	workers := o.Workers
 	if workers == 0 {
@@ -74,8 +79,5 @@ func fill(ctx context.Context, dst, src []uint8, name string, severity int, o Op
 		})
 	}
 	done.Wait()
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("corrupt: %s: %w", name, err)
-	}
-	return nil
+	return ctx.Err()
 }

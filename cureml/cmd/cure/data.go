@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -17,17 +18,17 @@ import (
 func newData() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "data",
-		Short:   "List, download and describe data sets",
+		Short:   "List, download, describe and corrupt data sets",
 		Example: `  cure data list`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usage("unknown command %q: accepted are list, download, info", args[0])
+				return usage("unknown command %q: accepted are list, download, info, corrupt", args[0])
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newDataList(), newDataDownload(), newDataInfo())
+	cmd.AddCommand(newDataList(), newDataDownload(), newDataInfo(), newDataCorrupt())
 	return cmd
 }
 
@@ -84,10 +85,13 @@ that was cut short goes on where it stopped. Names: ` + strings.Join(data.Downlo
 func newDataInfo() *cobra.Command {
 	return &cobra.Command{
 		Use:     "info mini|PATH",
-		Short:   "Describe a data set: splits, classes, mean and deviation of the channels",
+		Short:   "Describe a data set: splits, classes, mean and deviation of the channels; or a folder like CIFAR-10-C",
 		Example: `  cure data info mini`,
 		Args:    oneArg("mini, or the path of a data set"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := os.Stat(filepath.Join(args[0], "labels.npy")); err == nil {
+				return describeCorrupted(cmd.OutOrStdout(), args[0])
+			}
 			train, trainErr := openSplit(args[0], "train")
 			test, testErr := openSplit(args[0], "test")
 			switch {
@@ -124,6 +128,17 @@ func describeSet(w io.Writer, s *data.Set) {
 		names[i] = fmt.Sprintf("%s %d", s.Classes[i], n)
 	}
 	fmt.Fprintf(w, "  %s\n", strings.Join(names, ", "))
+}
+
+// describeCorrupted prints a line about a folder in the layout of CIFAR-10-C.
+func describeCorrupted(w io.Writer, dir string) error {
+	c, err := data.OpenCorrupted(dir)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s, %s, corrupted: %d images in each of 5 severities, %d classes\n  %s\n",
+		c.Name, c.Split, c.Len(), len(c.Classes), strings.Join(c.Names, ", "))
+	return nil
 }
 
 // channelMoments are mean and standard deviation of each channel, in pixels of [0, 1].

@@ -66,7 +66,7 @@ func packImages(r *attacks.Report, part *data.Set, first int) ([]byte, error) {
 		if err != nil {
 			return err
 		}
-		if _, err := w.Write(npyHeader(dtype, shape)); err != nil {
+		if _, err := w.Write(data.NPYHeader(dtype, shape...)); err != nil {
 			return err
 		}
 		return binary.Write(w, binary.LittleEndian, values)
@@ -83,18 +83,6 @@ func packImages(r *attacks.Report, part *data.Set, first int) ([]byte, error) {
 	}
 	err = errors.Join(err, archive.Close()) // writes the directory of the archive
 	return out.Bytes(), err
-}
-
-// npyHeader is that of NumPy's format 1.0.
-func npyHeader(dtype string, shape []int) []byte {
-	text := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (", dtype)
-	for _, n := range shape {
-		text += fmt.Sprintf("%d, ", n)
-	}
-	text += "), }"
-	text += strings.Repeat(" ", (64-(10+len(text)+1)%64)%64) + "\n"
-	header := binary.LittleEndian.AppendUint16([]byte("\x93NUMPY\x01\x00"), uint16(len(text)))
-	return append(header, text...)
 }
 
 // savePictures writes DIR/ATTACK/RECORD.png, rounded to 8 bits, which may undo an attack: the exact images are in an npz.

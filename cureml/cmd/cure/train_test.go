@@ -7,11 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"cure/cureml"
+	"cure/cureml/nn"
 	"cure/cureml/weights"
 )
 
@@ -34,13 +36,61 @@ func TestTrain(t *testing.T) {
 				t.Errorf("standard error %q", o.stderr)
 			}
 			cure(t, dir, strings.Fields("eval --weights run --arch resnet18 --width 2 --data images.bin --attack natural")...)
-			if strings.HasPrefix(method, "cure") {
-				cure(t, dir, strings.Fields("eval --weights run --network revision --data images.bin --attack natural")...)
-			} else {
-				wantFailure(t, finish(t, command(dir, strings.Fields("eval --weights run --network revision --data images.bin --attack natural")...)), 1,
-					"a run of method "+method+` has no network "revision": accepted are student, best`)
+			c := cureml.Defaults(method)
+			c.Arch = nn.Arch{Name: "resnet18", Width: 2, Classes: 10}
+			networks, err := cureml.RunNetworks(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, network := range networks {
+				args := strings.Fields("eval --weights run --network " + network + " --data images.bin --attack natural")
+				if network == cureml.Best {
+					wantFailure(t, finish(t, command(dir, args...)), 1, "only runs with a validation split select one")
+				} else {
+					cure(t, dir, args...)
+				}
+			}
+			if !slices.Contains(networks, cureml.Revision) {
+				wantFailure(t, finish(t, command(dir, strings.Fields("eval --weights run --network revision --data images.bin --attack natural")...)), 2,
+					`--network "revision": the run folder run (method `+method+`) has student, best`)
 			}
 		})
+	}
+}
+
+// TestTrainAverage: a run with a weight average is evaluated by it, and gives it to eval and export.
+func TestTrainAverage(t *testing.T) {
+	dir := workplace(t)
+	cure(t, dir, strings.Fields("train --method at --out run --set average.decay=0.9 --validation 0.5"+tinyRun)...)
+	for network, file := range map[string]string{"average": "average.safetensors", "best": "best.safetensors", "student": "final.safetensors"} {
+		cure(t, dir, strings.Fields("eval --weights run --network "+network+" --data images.bin --attack natural --json "+network+".json")...)
+		if r := report(t, filepath.Join(dir, network+".json")); r.Weights != "run/"+file {
+			t.Errorf("--network %s evaluates %s, want run/%s", network, r.Weights, file)
+		}
+	}
+	cure(t, dir, "export", "run", "--network", "average", "--out", "average.safetensors")
+	wantSame(t, dir, true, "average.safetensors", "run/average.safetensors")
+	wantSame(t, dir, true, "average.safetensors", "run/best.safetensors")
+	wantSame(t, dir, false, "average.safetensors", "run/final.safetensors")
+}
+
+// TestTrainExtra mixes images of another file into the batches.
+func TestTrainExtra(t *testing.T) {
+	dir := workplace(t)
+	writeImages(t, filepath.Join(dir, "more.bin"), 24)
+	c, err := cureml.ParseConfig([]byte(cure(t, dir, strings.Fields("train --print-config --method at --extra more.bin")...).stdout))
+	if err != nil || c.Extra != (cureml.ExtraConfig{Data: "more.bin", Fraction: 0.7}) {
+		t.Errorf("extra %+v, %v", c.Extra, err)
+	}
+	o := cure(t, dir, strings.Fields("train --method at --extra more.bin --extra-fraction 0.5 --out run"+tinyRun)...)
+	if !strings.HasPrefix(o.stdout, "at: 2 steps in ") {
+		t.Errorf("standard output %q, want as many steps as without extra images", o.stdout)
+	}
+	cure(t, dir, strings.Fields("train --method at --out plain"+tinyRun)...)
+	wantSame(t, dir, false, "run/final.safetensors", "plain/final.safetensors")
+	wantFailure(t, finish(t, command(dir, strings.Fields("train --method at --extra w.safetensors --out new"+tinyRun)...)), 1, "extra.data: data: w.safetensors: ")
+	if _, err := os.Stat(filepath.Join(dir, "new")); err == nil {
+		t.Error("a run folder was made although the extra images cannot be read")
 	}
 }
 
