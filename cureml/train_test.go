@@ -89,8 +89,8 @@ func TestTrain(t *testing.T) {
 		passes := map[string]int64{
 			"natural": 6, "at": 6, "trades": 12, "cure": 12, "cure-eff": 9,
 			"act": 6, "lbgat": 12, "hat": 18, "mart": 12, "fat": 6, "fat-trades": 12, "fat-mart": 12, "st-at": 12,
-			"las-at": 6, "las-trades": 12,
-			"akd2": 18, "ard": 24, "iad-1": 24, "iad-2": 24, // attacked in mode T
+			"las-at": 6, "las-trades": 12, "dafa": 12, "score-trades": 12, "score-generated": 12,
+			"akd2": 18, "ard": 24, "iad-1": 24, "iad-2": 24, "score": 18, "adr": 18, "adr-trades": 24, // attacked in mode T
 			"fast-at": 18, "free-at": 48, // with two steps in mode T, and eight replays
 		}[method]
 		if s.Tracked != passes {
