@@ -56,7 +56,7 @@ func ACT(c Config) Method {
 		nat := u.Nets[NaturalPartner].Forward(nn.Train, u.X)
 		adv := u.Student.Forward(nn.Train, u.Adv)
 		terms := c.Act.terms(nat, adv, u.Y)
-		o := u.descends(terms, views{adv: adv})
+		o := u.learn(terms, views{adv: adv})
 		o.Partners = map[string][]*Node{NaturalPartner: u.GradientOf(NaturalPartner, terms[1].Value)}
 		o.Log = append(o.Log, Term{"natural_accuracy", accuracy(nat, u.Y)})
 		return o

@@ -47,7 +47,7 @@ func AKD2(c Config) Method {
 		student := views{adv: u.Student.Forward(nn.Train, u.Adv)}
 		robust := u.Nets[RobustTeacher].Forward(nn.Eval, u.Adv)
 		natural := u.Nets[NaturalTeacher].Forward(nn.Eval, u.Adv)
-		return u.descends(c.Akd2.terms(robust, natural, student, u.Y), student)
+		return u.learn(c.Akd2.terms(robust, natural, student, u.Y), student)
 	}}
 }
 

@@ -40,7 +40,7 @@ func ARD(c Config) Method {
 		student.adv = u.Student.Forward(nn.Train, u.Adv)
 		student.nat = u.Student.Forward(nn.Train, u.X)
 		teacher := views{nat: u.Nets[RobustTeacher].Forward(nn.Eval, u.X)}
-		return u.descends(c.Ard.terms(teacher, student, u.Y), student)
+		return u.learn(c.Ard.terms(teacher, student, u.Y), student)
 	}}
 }
 

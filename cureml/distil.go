@@ -56,9 +56,9 @@ func total(parts ...summand) (sum *Node) {
 	return sum
 }
 
-// descends is the outcome of a step of the student along the gradient of the first of terms, which is its loss; the
+// learn is the outcome of a step of the student along the gradient of the first of terms, which is its loss; the
 // accuracies of its views are logged too.
-func (u *Update) descends(terms []Term, of views) Outcome {
+func (u *Update) learn(terms []Term, of views) Outcome {
 	if of.nat != nil {
 		terms = append(terms, Term{"train_accuracy", accuracy(of.nat, u.Y)})
 	}

@@ -77,6 +77,9 @@ func TestDistillationLosses(t *testing.T) {
 		}
 		var terms []string
 		got := onGraph(t, method, student, other, b, func(u *Update) (out []*Node) {
+			if u.Nets[NaturalTeacher] != nil { // another than the robust teacher
+				u.Nets[NaturalTeacher] = fork(u.Student)
+			}
 			terms = terms[:0]
 			for _, term := range method.Update(u).Log {
 				terms = append(terms, term.Name)
@@ -103,48 +106,40 @@ func TestDistillationLosses(t *testing.T) {
 	}
 }
 
-// image is what the formulas see of one image: the student's logits in mode T on x, x' and the helper image, those of the
-// other network in mode E on x and x', and in mode T on x.
+// image is what the formulas see of one image: the student's logits in mode T on x, x' and the helper image; the robust
+// teacher's in mode E on x and x'; the natural teacher's in mode E on x'; the natural partner's in mode T on x.
 type image struct {
-	nat, adv, helper, fixedNat, fixedAdv, partner []float64
-	y                                             int32
+	nat, adv, helper, robustNat, robustAdv, naturalAdv, partner []float64
+	y                                                           int32
 }
 
-// imagesOf passes a batch through the student and the network beside it.
+// imagesOf passes a batch through student, as itself and as the natural teacher, and other, as what else is beside it.
 func imagesOf(t *testing.T, student, other net64, b batch64, c Config) (list []image) {
 	t.Helper()
 	labels, err := tensors.CopyFlatData[int32](b.y)
 	if err != nil {
 		t.Fatal(err)
 	}
-	method, err := NewMethod(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := onGraph(t, method, student, other, b, func(u *Update) []*Node {
-		var beside *nn.Net
-		for role, net := range u.Nets {
-			if role != Student {
-				beside = net
-			}
-		}
+	anyPartner := Method{Networks: []Network{{Role: NaturalPartner}}, Inner: &Inner{}}
+	out := onGraph(t, anyPartner, student, other, b, func(u *Update) []*Node {
+		beside := u.Nets[NaturalPartner]
 		learns := func(net *nn.Net, x *Node) *Node { return fork(net).Forward(nn.Train, x) }
 		helper := Add(u.X, MulScalar(Sub(u.Adv, u.X), c.Hat.H))
 		return []*Node{learns(u.Student, u.X), learns(u.Student, u.Adv), learns(u.Student, helper),
-			beside.Forward(nn.Eval, u.X), beside.Forward(nn.Eval, u.Adv), learns(beside, u.X)}
+			beside.Forward(nn.Eval, u.X), beside.Forward(nn.Eval, u.Adv), u.Student.Forward(nn.Eval, u.Adv), learns(beside, u.X)}
 	})
 	for i, y := range labels {
 		row := func(k int) []float64 { return out[k][10*i : 10*i+10] }
-		list = append(list, image{row(0), row(1), row(2), row(3), row(4), row(5), y})
+		list = append(list, image{row(0), row(1), row(2), row(3), row(4), row(5), row(6), y})
 	}
 	return list
 }
 
 // distillationFormulas are the terms of one image by method; smallConfig's introspection begins later than the first step
-// unless Iad.Begin is 0. Both teachers are the same network.
+// unless Iad.Begin is 0.
 var distillationFormulas = map[string]func(c Config, x image) map[string]float64{
 	"ard": func(c Config, x image) map[string]float64 {
-		kl := math.Pow(c.Ard.Temperature, 2) * divergence(x.fixedNat, x.adv, c.Ard.Temperature)
+		kl := math.Pow(c.Ard.Temperature, 2) * divergence(x.robustNat, x.adv, c.Ard.Temperature)
 		if c.Ard.ElementMean {
 			kl /= 10
 		}
@@ -152,7 +147,7 @@ var distillationFormulas = map[string]func(c Config, x image) map[string]float64
 	},
 	"iad-1": func(c Config, x image) map[string]float64 {
 		a := trusted(c, x)
-		told := math.Pow(c.Ard.Temperature, 2) * divergence(x.fixedNat, x.adv, c.Ard.Temperature)
+		told := math.Pow(c.Ard.Temperature, 2) * divergence(x.robustNat, x.adv, c.Ard.Temperature)
 		own := (1 - a) * divergence(x.nat, x.adv, 1)
 		if !c.Iad.ReleasedWeights {
 			told *= a
@@ -160,15 +155,16 @@ var distillationFormulas = map[string]func(c Config, x image) map[string]float64
 		return map[string]float64{"loss": c.Ard.Alpha*(told+own) + (1-c.Ard.Alpha)*crossEntropyOf(x.nat, x.y), "introspection": own, "trust": a}
 	},
 	"akd2": func(c Config, x image) map[string]float64 {
-		kl := math.Pow(c.Akd2.Temperature, 2) * divergence(x.fixedAdv, x.adv, c.Akd2.Temperature)
+		t := c.Akd2.Temperature
+		robust, natural := t*t*divergence(x.robustAdv, x.adv, t), t*t*divergence(x.naturalAdv, x.adv, t)
 		rest := 1 - c.Akd2.Robust - c.Akd2.Natural
-		return map[string]float64{"loss": rest*crossEntropyOf(x.adv, x.y) + (c.Akd2.Robust+c.Akd2.Natural)*kl, "kl": kl, "kl_natural": kl}
+		return map[string]float64{"loss": rest*crossEntropyOf(x.adv, x.y) + c.Akd2.Robust*robust + c.Akd2.Natural*natural, "kl": robust, "kl_natural": natural}
 	},
 	"iad-2": func(c Config, x image) map[string]float64 {
-		a, square := trusted(c, x), math.Pow(c.Akd2.Temperature, 2)
-		kl, own := square*divergence(x.fixedAdv, x.adv, c.Akd2.Temperature), square*divergence(x.nat, x.adv, 1)
+		a, t := trusted(c, x), c.Akd2.Temperature
+		robust, natural, own := t*t*divergence(x.robustAdv, x.adv, t), t*t*divergence(x.naturalAdv, x.adv, t), t*t*divergence(x.nat, x.adv, 1)
 		rest := 1 - c.Akd2.Robust - c.Akd2.Natural
-		return map[string]float64{"loss": rest*crossEntropyOf(x.adv, x.y) + c.Akd2.Robust*(a*kl+(1-a)*own) + c.Akd2.Natural*kl, "trust": a}
+		return map[string]float64{"loss": rest*crossEntropyOf(x.adv, x.y) + c.Akd2.Robust*(a*robust+(1-a)*own) + c.Akd2.Natural*natural, "trust": a}
 	},
 	"act": func(c Config, x image) map[string]float64 {
 		t := c.Act.Temperature
@@ -186,8 +182,8 @@ var distillationFormulas = map[string]func(c Config, x image) map[string]float64
 	},
 	"hat": func(c Config, x image) map[string]float64 {
 		label := int32(0)
-		for k, v := range x.fixedAdv {
-			if v > x.fixedAdv[label] {
+		for k, v := range x.naturalAdv {
+			if v > x.naturalAdv[label] {
 				label = int32(k)
 			}
 		}
@@ -201,7 +197,7 @@ func trusted(c Config, x image) float64 {
 	if c.Iad.Begin > 0 {
 		return 1
 	}
-	return math.Pow(softmaxOver(x.fixedAdv, 1)[x.y], c.Iad.Beta)
+	return math.Pow(softmaxOver(x.robustAdv, 1)[x.y], c.Iad.Beta)
 }
 
 // TestIntrospectionBegins: A is 1 for exactly the first share of the steps, whatever the length of a run.

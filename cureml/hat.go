@@ -45,6 +45,6 @@ func HAT(c Config) Method {
 		ce, kl := mean(attacks.CrossEntropy(student.nat, u.Y)), mean(attacks.KL(student.nat, student.adv))
 		helper := mean(attacks.CrossEntropy(help, label))
 		loss := total(summand{1, ce}, summand{c.Hat.Beta, kl}, summand{c.Hat.Gamma, helper})
-		return u.descends([]Term{{"loss", loss}, {"ce", ce}, {"kl", kl}, {"helper", helper}}, student)
+		return u.learn([]Term{{"loss", loss}, {"ce", ce}, {"kl", kl}, {"helper", helper}}, student)
 	}}
 }

@@ -15,7 +15,7 @@ type IadConfig struct {
 	// ReleasedWeights leaves the teacher's term of iad-1 at full weight, as IAD-I.py does.
 	ReleasedWeights bool `json:"released_weights"`
 	// ReleasedBN forwards the clean batch of iad-1 a second time, as IAD-I.py does once introspection has begun; only
-	// running statistics can tell, which nothing in this method reads before the evaluation.
+	// running statistics can tell, which the attack in mode T does not read.
 	ReleasedBN bool `json:"released_bn"`
 }
 
@@ -60,7 +60,7 @@ func IAD1(c Config) Method {
 		}
 		t := u.Nets[RobustTeacher]
 		teacher := views{nat: t.Forward(nn.Eval, u.X), adv: t.Forward(nn.Eval, u.Adv)}
-		return u.descends(iad1Terms(c, teacher, student, u.Y, u.Scalar(introspects)), student)
+		return u.learn(iad1Terms(c, teacher, student, u.Y, u.Scalar(introspects)), student)
 	}}
 }
 
@@ -87,7 +87,7 @@ func IAD2(c Config) Method {
 		student := u.introspective()
 		robust := u.Nets[RobustTeacher].Forward(nn.Eval, u.Adv)
 		natural := u.Nets[NaturalTeacher].Forward(nn.Eval, u.Adv)
-		return u.descends(iad2Terms(c, robust, natural, student, u.Y, u.Scalar(introspects)), student)
+		return u.learn(iad2Terms(c, robust, natural, student, u.Y, u.Scalar(introspects)), student)
 	}}
 }
 

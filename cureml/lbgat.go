@@ -51,7 +51,7 @@ func LBGAT(c Config) Method {
 		mse, ce := ReduceAllMean(Square(Sub(student.adv, guide))), mean(attacks.CrossEntropy(guide, u.Y))
 		kl := mean(attacks.KL(student.nat, student.adv))
 		loss := total(summand{1, mse}, summand{1, ce}, summand{c.Lbgat.Beta, kl})
-		o := u.descends([]Term{{"loss", loss}, {"mse", mse}, {"natural_ce", ce}, {"kl", kl}}, student)
+		o := u.learn([]Term{{"loss", loss}, {"mse", mse}, {"natural_ce", ce}, {"kl", kl}}, student)
 		o.Partners = map[string][]*Node{NaturalPartner: u.GradientOf(NaturalPartner, loss)}
 		o.Log = append(o.Log, Term{"natural_accuracy", accuracy(guide, u.Y)})
 		return o
