@@ -31,6 +31,23 @@ func smallMethods() map[string]Config {
 		c.Cure.EMABN = bn
 		list["cure ema_bn "+bn] = c
 	}
+	change := func(name, method string, f func(c *Config)) {
+		c := smallConfig(method)
+		f(&c)
+		list[name] = c
+	}
+	change("at madry", "at", func(c *Config) { c.At.Face = "madry" })
+	change("at rice", "at", func(c *Config) { c.At.Face = "rice" })
+	change("at smoothed", "at", func(c *Config) { c.At.Smoothing = 0.3 })
+	for _, method := range []string{"score", "score-trades", "score-generated"} {
+		change(method+" kl", method, func(c *Config) { c.Score.Divergence, c.Score.Smoothing = "kl", 0.1 })
+	}
+	// Bounds that some of the small images stay below: TestScoreLosses.
+	change("score clipped", "score", func(c *Config) { c.Score.Clip = 0.9 })
+	change("score-trades clipped", "score-trades", func(c *Config) { c.Score.Clip = 0.9 })
+	change("score-trades clip_robust", "score-trades", func(c *Config) { c.Score.Clip, c.Score.ClipRobust = 0.05, true })
+	change("score-generated clipped", "score-generated", func(c *Config) { c.Score.Clip = 1e-3 })
+	change("adr-trades from N", "adr-trades", func(c *Config) { c.Attack.From = "normal" })
 	return list
 }
 
@@ -55,7 +72,7 @@ func TestLossGradients(t *testing.T) {
 		}
 		base := loss(student)
 		rng := data.Stream(5, "direction")
-		const h = 1e-6
+		const h = 1e-7 // at 1e-6 a ReLU may change sides
 		plus, minus := student, student
 		plus.values, minus.values = append([]*tensors.Tensor(nil), student.values...), append([]*tensors.Tensor(nil), student.values...)
 		var want float64
@@ -91,7 +108,8 @@ func TestRunningStatistics(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		config Config
-		// update lists the passes in mode T of each network in an update, in order: x over clean images, a over adversarial ones.
+		// update lists the passes in mode T of each network in an update, in order: x over clean images, a over adversarial
+		// ones, b over both as one batch.
 		update map[string]string
 		attack bool // an attack step moves the student's
 	}{
@@ -103,6 +121,16 @@ func TestRunningStatistics(t *testing.T) {
 		{"trades released", func() Config { c := smallConfig("trades"); c.Trades.ReleasedBN = true; return c }(), map[string]string{Student: "xax"}, false},
 		{"cure", smallConfig("cure"), map[string]string{Student: "xa", Revision: "xa"}, false},
 		{"cure copied", smallMethods()["cure ema_bn copied"], map[string]string{Student: "xa", Revision: ""}, false},
+		{"at madry", smallMethods()["at madry"], map[string]string{Student: "a"}, true},
+		{"at rice", smallMethods()["at rice"], map[string]string{Student: "aax"}, true},
+		{"at rice attacked in E", func() Config { c := smallMethods()["at rice"]; c.Attack.BN = "E"; return c }(), map[string]string{Student: "ax"}, false},
+		{"score", smallConfig("score"), map[string]string{Student: "a"}, true},
+		{"score-trades", smallConfig("score-trades"), map[string]string{Student: "ax"}, false},
+		{"score-generated", smallConfig("score-generated"), map[string]string{Student: "xa"}, false},
+		{"dafa", smallConfig("dafa"), map[string]string{Student: "ax"}, false},
+		{"adr", smallConfig("adr"), map[string]string{Student: "a", EMATeacher: ""}, true},
+		{"adr-trades", smallConfig("adr-trades"), map[string]string{Student: "b", EMATeacher: ""}, true},
+		{"adr attacked in E", func() Config { c := smallConfig("adr"); c.Attack.BN = "E"; return c }(), map[string]string{Student: "a", EMATeacher: ""}, false},
 	} {
 		method, err := NewMethod(tc.config)
 		if err != nil {
@@ -118,14 +146,21 @@ func TestRunningStatistics(t *testing.T) {
 		}
 		tracked := 0
 		got := onGraph(t, method, student, other, b, func(u *Update) []*Node {
-			method.Update(u)
-			tracked = u.Student.Tracked
+			before := u.Student.Tracked // passes before the attack: TestPasses
+			if o := method.Update(u); o.After != nil {
+				o.After()
+			}
+			tracked = u.Student.Tracked - before
 			return read(u)
 		})
 		want := onGraph(t, method, student, other, b, func(u *Update) []*Node {
 			for role, passes := range tc.update {
 				for _, images := range passes {
-					u.Nets[role].Forward(nn.Train, map[rune]*Node{'x': u.X, 'a': u.Adv}[images])
+					batch := map[rune]*Node{'x': u.X, 'a': u.Adv}[images]
+					if images == 'b' {
+						batch = Concatenate([]*Node{u.X, u.Adv}, 0)
+					}
+					u.Nets[role].Forward(nn.Train, batch)
 				}
 			}
 			return read(u)
@@ -188,6 +223,16 @@ func TestIdentities(t *testing.T) {
 		{"released CURE with p 0, alpha 0 and gamma 0 is AT",
 			with("cure", func(c *Config) { c.Cure.Face, c.Cure.Percentile, c.Cure.Alpha, c.Cure.Gamma = "released", 0, 0, 0 }),
 			smallConfig("at")},
+		{"the faces of AT share one loss", with("at", func(c *Config) { c.At.Face = "rice" }), smallConfig("at")},
+		{"AT with next to no label smoothing is AT", with("at", func(c *Config) { c.At.Smoothing = 1e-300 }), smallConfig("at")},
+		{"SCORE of KL without a bound is AT",
+			with("score", func(c *Config) { c.Score.Divergence, c.Score.Clip = "kl", 0 }), smallConfig("at")},
+		{"SCORE-TRADES of KL without a bound is TRADES",
+			with("score-trades", func(c *Config) { c.Score.Divergence, c.Score.Clip = "kl", 0 }), smallConfig("trades")},
+		{"SCORE with generated data of KL is TRADES",
+			with("score-generated", func(c *Config) { c.Score.Divergence, c.Score.Lambda = "kl", 6 }), smallConfig("trades")},
+		{"DAFA warms up as TRADES", smallConfig("dafa"), smallConfig("trades")},
+		{"ADR with lambda 0 is AT", with("adr", func(c *Config) { c.Adr.InterpolationLow = 0 }), smallConfig("at")},
 	} {
 		got, want := grads(tc.a), grads(tc.b)
 		for i := range want {

@@ -16,11 +16,12 @@ type recipe struct {
 }
 
 var methods = map[string]recipe{
-	"natural":         {build: Natural},
-	"at":              {build: AT, tune: tuneAT, check: checkAT},
-	"trades":          {build: Trades, tune: tuneTrades, check: checkTrades},
-	"cure":            {build: CURE, tune: tuneCure, check: checkCure},
-	"cure-eff":        {build: CURE, tune: tuneCure, check: checkCure},
+	"natural":  {build: Natural},
+	"at":       {build: AT, tune: tuneAT, check: checkAT},
+	"trades":   {build: Trades, tune: tuneTrades, check: checkTrades},
+	"cure":     {build: CURE, tune: tuneCure, check: checkCure},
+	"cure-eff": {build: CURE, tune: tuneCure, check: checkCure},
+
 	"score":           {build: Score, tune: tuneScore, check: checkScore},
 	"score-trades":    {build: ScoreTrades, tune: tuneScoreTrades, check: checkScore},
 	"score-generated": {build: ScoreGenerated, tune: tuneScoreGenerated, check: checkScore},

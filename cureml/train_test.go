@@ -59,7 +59,7 @@ func outcome(t *testing.T, dir string) string {
 		again, _ := json.Marshal(m)
 		b.Write(append(again, '\n'))
 	}
-	for _, name := range []string{finalFile, "revision.safetensors"} {
+	for _, name := range []string{finalFile, Revision + weightsSuffix, EMATeacher + weightsSuffix} {
 		if v, err := os.ReadFile(filepath.Join(dir, name)); err == nil {
 			b.Write(v)
 		} else if !errors.Is(err, os.ErrNotExist) {
@@ -86,7 +86,9 @@ func TestTrain(t *testing.T) {
 		if s.Values["conv1.weight"][0] == start.Values["conv1.weight"][0] {
 			t.Errorf("%s: the stem did not move", method)
 		}
-		passes := map[string]int64{"natural": 6, "at": 6, "trades": 12, "cure": 12, "cure-eff": 9}[method]
+		passes := map[string]int64{"natural": 6, "at": 6, "trades": 12, "cure": 12, "cure-eff": 9,
+			// 6 steps, 2 rounds of the attack
+			"score": 18, "score-trades": 12, "score-generated": 12, "dafa": 12, "adr": 18, "adr-trades": 24}[method]
 		if s.Tracked != passes {
 			t.Errorf("%s: num_batches_tracked %d, want %d", method, s.Tracked, passes)
 		}
@@ -102,10 +104,16 @@ func TestTrain(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	c := smallConfig("cure")
 	c.Cure.WarmupEpochs = 1 // CURE-Eff: the switch must survive too
+	resumes(t, c, 1, 3, 4)
+}
+
+// resumes compares runs that are cancelled after one of the steps, and then resumed, with one that is not.
+func resumes(t *testing.T, c Config, stops ...int) {
+	t.Helper()
 	whole := filepath.Join(t.TempDir(), "whole")
 	trainSmall(t, c, whole, false)
 	want := outcome(t, whole)
-	for _, stop := range []int{1, 3, 4} {
+	for _, stop := range stops {
 		dir := filepath.Join(t.TempDir(), "stopped")
 		ctx, cancel := context.WithCancel(t.Context())
 		folder, err := openFolder(dir, c, false)
@@ -258,6 +266,21 @@ func TestConfigValidation(t *testing.T) {
 		"momentum 2":         func(c *Config) { c.SGD.Momentum = 2 },
 		"validation 1":       func(c *Config) { c.Validation = 1 },
 		"trades.beta":        func(c *Config) { c.Trades.Beta = math.Inf(1) },
+
+		"at.face":                  func(c *Config) { *c = smallConfig("at"); c.At.Face = "poster" },
+		"at.smoothing":             func(c *Config) { *c = smallConfig("at"); c.At.Smoothing = 2 },
+		"score.divergence":         func(c *Config) { *c = smallConfig("score"); c.Score.Divergence = "l2" },
+		"score.clip 1":             func(c *Config) { *c = smallConfig("score-generated"); c.Score.Clip = 1 },
+		"score.lambda":             func(c *Config) { *c = smallConfig("score-trades"); c.Score.Lambda = math.NaN() },
+		"score.smoothing":          func(c *Config) { *c = smallConfig("score"); c.Score.Smoothing = -.1 },
+		"dafa.warmup_epochs 2":     func(c *Config) { *c = smallConfig("dafa"); c.Dafa.WarmupEpochs = 2 },
+		"dafa.warmup_epochs -1":    func(c *Config) { *c = smallConfig("dafa"); c.Dafa.WarmupEpochs = -1 },
+		"dafa.lambda":              func(c *Config) { *c = smallConfig("dafa"); c.Dafa.Lambda = -1 },
+		"dafa.beta":                func(c *Config) { *c = smallConfig("dafa"); c.Dafa.Beta = math.Inf(1) },
+		"adr.temperature_low 0":    func(c *Config) { *c = smallConfig("adr"); c.Adr.TemperatureLow = 0 },
+		"adr.interpolation_high 2": func(c *Config) { *c = smallConfig("adr"); c.Adr.InterpolationHigh = 2 },
+		"adr.decay":                func(c *Config) { *c = smallConfig("adr"); c.Adr.Decay = math.NaN() },
+		"adr.beta":                 func(c *Config) { *c = smallConfig("adr-trades"); c.Adr.Beta = -1 },
 	} {
 		c := smallConfig("cure")
 		if strings.HasPrefix(want, "trades") {
