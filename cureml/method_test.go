@@ -35,6 +35,23 @@ func smallMethods() map[string]Config {
 	c := smallConfig("mart")
 	c.Mart.AdvFirst = true
 	list["mart adv_first"] = c
+	change := func(name, method string, f func(c *Config)) {
+		c := smallConfig(method)
+		f(&c)
+		list[name] = c
+	}
+	change("at madry", "at", func(c *Config) { c.At.Face = "madry" })
+	change("at rice", "at", func(c *Config) { c.At.Face = "rice" })
+	change("at smoothed", "at", func(c *Config) { c.At.Smoothing = 0.3 })
+	for _, method := range []string{"score", "score-trades", "score-generated"} {
+		change(method+" kl", method, func(c *Config) { c.Score.Divergence, c.Score.Smoothing = "kl", 0.1 })
+	}
+	// Bounds that some of the small images stay below: TestScoreLosses.
+	change("score clipped", "score", func(c *Config) { c.Score.Clip = 0.9 })
+	change("score-trades clipped", "score-trades", func(c *Config) { c.Score.Clip = 0.9 })
+	change("score-trades clip_robust", "score-trades", func(c *Config) { c.Score.Clip, c.Score.ClipRobust = 0.05, true })
+	change("score-generated clipped", "score-generated", func(c *Config) { c.Score.Clip = 1e-3 })
+	change("adr-trades from N", "adr-trades", func(c *Config) { c.Attack.From = "normal" })
 	return list
 }
 
@@ -114,7 +131,7 @@ func TestRunningStatistics(t *testing.T) {
 		name   string
 		config Config
 		// update lists the passes in mode T of each network in an update, in order: x over clean images, a over adversarial ones, h
-		// over HAT's helper images.
+		// over HAT's helper images, b over clean and adversarial ones as one batch.
 		update map[string]string
 		attack bool // an attack step moves the student's
 	}{
@@ -148,6 +165,16 @@ func TestRunningStatistics(t *testing.T) {
 		{"fat attacked in T", func() Config { c := smallConfig("fat"); c.Attack.BN = "T"; return c }(), map[string]string{Student: "a"}, true},
 		{"st-at", smallConfig("st-at"), map[string]string{Student: "xa"}, false},
 		{"st-at attacked in T", func() Config { c := smallConfig("st-at"); c.Attack.BN = "T"; return c }(), map[string]string{Student: "xa"}, true},
+		{"at madry", smallMethods()["at madry"], map[string]string{Student: "a"}, true},
+		{"at rice", smallMethods()["at rice"], map[string]string{Student: "aax"}, true},
+		{"at rice attacked in E", func() Config { c := smallMethods()["at rice"]; c.Attack.BN = "E"; return c }(), map[string]string{Student: "ax"}, false},
+		{"score", smallConfig("score"), map[string]string{Student: "a"}, true},
+		{"score-trades", smallConfig("score-trades"), map[string]string{Student: "ax"}, false},
+		{"score-generated", smallConfig("score-generated"), map[string]string{Student: "xa"}, false},
+		{"dafa", smallConfig("dafa"), map[string]string{Student: "ax"}, false},
+		{"adr", smallConfig("adr"), map[string]string{Student: "a", EMATeacher: ""}, true},
+		{"adr-trades", smallConfig("adr-trades"), map[string]string{Student: "b", EMATeacher: ""}, true},
+		{"adr attacked in E", func() Config { c := smallConfig("adr"); c.Attack.BN = "E"; return c }(), map[string]string{Student: "a", EMATeacher: ""}, false},
 	} {
 		tc.config.Batch = 3 // that of b
 		method, err := NewMethod(tc.config)
@@ -164,16 +191,22 @@ func TestRunningStatistics(t *testing.T) {
 		}
 		tracked := 0
 		got := onGraph(t, method, student, other, b, func(u *Update) []*Node {
-			method.Update(u)
-			tracked = u.Student.Tracked
+			before := u.Student.Tracked // passes before the attack: TestPasses
+			if o := method.Update(u); o.After != nil {
+				o.After()
+			}
+			tracked = u.Student.Tracked - before
 			return read(u)
 		})
 		want := onGraph(t, method, student, other, b, func(u *Update) []*Node {
 			for role, passes := range tc.update {
 				for _, images := range passes {
 					x := map[rune]*Node{'x': u.X, 'a': u.Adv}[images]
-					if images == 'h' {
+					switch images {
+					case 'h':
 						x = Add(u.X, MulScalar(Sub(u.Adv, u.X), tc.config.Hat.H))
+					case 'b':
+						x = Concatenate([]*Node{u.X, u.Adv}, 0)
 					}
 					u.Nets[role].Forward(nn.Train, x)
 				}
@@ -271,6 +304,16 @@ func TestIdentities(t *testing.T) {
 		{"LAS-TRADES with one beta is TRADES",
 			with("las-trades", func(c *Config) { c.Las.Beta = Span{7, 7} }),
 			with("trades", func(c *Config) { c.Trades.Beta = 7 })},
+		{"the faces of AT share one loss", with("at", func(c *Config) { c.At.Face = "rice" }), smallConfig("at")},
+		{"AT with next to no label smoothing is AT", with("at", func(c *Config) { c.At.Smoothing = 1e-300 }), smallConfig("at")},
+		{"SCORE of KL without a bound is AT",
+			with("score", func(c *Config) { c.Score.Divergence, c.Score.Clip = "kl", 0 }), smallConfig("at")},
+		{"SCORE-TRADES of KL without a bound is TRADES",
+			with("score-trades", func(c *Config) { c.Score.Divergence, c.Score.Clip = "kl", 0 }), smallConfig("trades")},
+		{"SCORE with generated data of KL is TRADES",
+			with("score-generated", func(c *Config) { c.Score.Divergence, c.Score.Lambda = "kl", 6 }), smallConfig("trades")},
+		{"DAFA warms up as TRADES", smallConfig("dafa"), smallConfig("trades")},
+		{"ADR with lambda 0 is AT", with("adr", func(c *Config) { c.Adr.InterpolationLow = 0 }), smallConfig("at")},
 	} {
 		got, want := grads(tc.a), grads(tc.b)
 		for i := range want {

@@ -59,7 +59,7 @@ func outcome(t *testing.T, dir string) string {
 		again, _ := json.Marshal(m)
 		b.Write(append(again, '\n'))
 	}
-	for _, name := range []string{finalFile, "revision.safetensors", "natural.safetensors"} {
+	for _, name := range []string{finalFile, Revision + weightsSuffix, NaturalPartner + weightsSuffix, EMATeacher + weightsSuffix} {
 		if v, err := os.ReadFile(filepath.Join(dir, name)); err == nil {
 			b.Write(v)
 		} else if !errors.Is(err, os.ErrNotExist) {
@@ -323,6 +323,21 @@ func TestConfigValidation(t *testing.T) {
 		"las.clean_weight":   func(c *Config) { c.Las.CleanWeight = -1 },
 		"chooses budgets":    func(c *Config) { c.Method, c.Attack.Norm = lasTrades, "l2" },
 		"las.beta 5 to 6":    func(c *Config) { c.Method = "las-at" },
+
+		"at.face":                  func(c *Config) { *c = smallConfig("at"); c.At.Face = "poster" },
+		"at.smoothing":             func(c *Config) { *c = smallConfig("at"); c.At.Smoothing = 2 },
+		"score.divergence":         func(c *Config) { *c = smallConfig("score"); c.Score.Divergence = "l2" },
+		"score.clip 1":             func(c *Config) { *c = smallConfig("score-generated"); c.Score.Clip = 1 },
+		"score.lambda":             func(c *Config) { *c = smallConfig("score-trades"); c.Score.Lambda = math.NaN() },
+		"score.smoothing":          func(c *Config) { *c = smallConfig("score"); c.Score.Smoothing = -.1 },
+		"dafa.warmup_epochs 2":     func(c *Config) { *c = smallConfig("dafa"); c.Dafa.WarmupEpochs = 2 },
+		"dafa.warmup_epochs -1":    func(c *Config) { *c = smallConfig("dafa"); c.Dafa.WarmupEpochs = -1 },
+		"dafa.lambda":              func(c *Config) { *c = smallConfig("dafa"); c.Dafa.Lambda = -1 },
+		"dafa.beta":                func(c *Config) { *c = smallConfig("dafa"); c.Dafa.Beta = math.Inf(1) },
+		"adr.temperature_low 0":    func(c *Config) { *c = smallConfig("adr"); c.Adr.TemperatureLow = 0 },
+		"adr.interpolation_high 2": func(c *Config) { *c = smallConfig("adr"); c.Adr.InterpolationHigh = 2 },
+		"adr.decay":                func(c *Config) { *c = smallConfig("adr"); c.Adr.Decay = math.NaN() },
+		"adr.beta":                 func(c *Config) { *c = smallConfig("adr-trades"); c.Adr.Beta = -1 },
 	} {
 		c := smallConfig("cure")
 		if strings.HasPrefix(want, "trades") {
