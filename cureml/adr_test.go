@@ -37,7 +37,7 @@ func TestADRLosses(t *testing.T) {
 		plain, mixed := 0, 0
 		var labels, objective []float64
 		var loss, ce, kl float64
-		nat, adv, both := softmax64(out[1]), softmax64(out[2]), softmax64(out[3])
+		nat, adv, both := softmaxRows(out[1]), softmaxRows(out[2]), softmaxRows(out[3])
 		cross := func(label, p []float64) (v float64) {
 			for k := range p {
 				v -= label[k] * math.Log(p[k])
@@ -49,7 +49,7 @@ func TestADRLosses(t *testing.T) {
 			for k := range z {
 				z[k] /= temperature
 			}
-			p := softmax64(z)[0]
+			p := softmaxRows(z)[0]
 			trust := min(max(interpolation-(slices.Max(p)-p[y[i]]), 0), 1)
 			if trust == 0 {
 				plain++

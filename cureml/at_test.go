@@ -23,18 +23,10 @@ func (b batch64) labels(t testing.TB) []int32 {
 	return y
 }
 
-// softmax64 turns logits [B, 10] into probabilities by image.
-func softmax64(logits []float64) (rows [][]float64) {
+// softmaxRows turns logits [B, 10] into probabilities by image.
+func softmaxRows(logits []float64) (rows [][]float64) {
 	for z := range slices.Chunk(logits, 10) {
-		p, sum := make([]float64, len(z)), 0.0
-		for k, v := range z {
-			p[k] = math.Exp(v)
-			sum += p[k]
-		}
-		for k := range p {
-			p[k] /= sum
-		}
-		rows = append(rows, p)
+		rows = append(rows, softmax64(z))
 	}
 	return rows
 }
@@ -57,7 +49,7 @@ func TestSmoothing(t *testing.T) {
 		return append([]*Node{z}, logged(AT(c).Update(u))...)
 	})
 	want := 0.0
-	for i, p := range softmax64(out[0]) {
+	for i, p := range softmaxRows(out[0]) {
 		for k, v := range p {
 			target := 0.3 / 9
 			if int32(k) == b.labels(t)[i] {
@@ -137,7 +129,7 @@ func meanAfterStep(t *testing.T, c Config) ([]float32, int64) {
 		t.Fatal(err)
 	}
 	defer p.finalize()
-	b := newBatcher(c, smallSets(t).Train, method).at(0)
+	b := newBatcher(c, smallSets(t), method).at(0)
 	defer b.free()
 	if _, err := p.run(b, Progress{Total: 6, PerEpoch: 3}); err != nil {
 		t.Fatal(err)

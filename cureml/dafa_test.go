@@ -113,7 +113,7 @@ func TestDafaLoss(t *testing.T) {
 		})
 	}
 	out := run(student)
-	nat, adv := softmax64(out[0]), softmax64(out[1])
+	nat, adv := softmaxRows(out[0]), softmaxRows(out[1])
 	_, w := classMatrix(1.5)
 	var ce, kl float64
 	least, most := math.Inf(1), 0.0
@@ -240,7 +240,7 @@ func TestDafaCollects(t *testing.T) {
 			return append(before, u.Cells[dafaSums], u.Cells[dafaCounts])
 		})
 		sums, counts := slices.Clone(out[1]), slices.Clone(out[2])
-		for i, p := range softmax64(out[0]) {
+		for i, p := range softmaxRows(out[0]) {
 			counts[y[i]] += collect
 			for j, v := range p {
 				sums[10*int(y[i])+j] += collect * v

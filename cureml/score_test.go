@@ -53,7 +53,7 @@ func TestScoreLosses(t *testing.T) {
 			nodes = append(nodes, method.Inner.objective(&u.Frame, nodes[3]))
 			return append(nodes, logged(method.Update(u))...)
 		})
-		nat, adv, natAttacked, advAttacked := softmax64(out[0]), softmax64(out[1]), softmax64(out[2]), softmax64(out[3])
+		nat, adv, natAttacked, advAttacked := softmaxRows(out[0]), softmaxRows(out[1]), softmaxRows(out[2]), softmaxRows(out[3])
 
 		s, lambda := c.Score, c.Score.Lambda
 		edge := label64(0, s.Clip)
