@@ -10,7 +10,6 @@ import (
 
 	"cure/cureml/mltest"
 	"cure/cureml/nn"
-	"cure/cureml/optim"
 )
 
 // labels are those of b.
@@ -70,7 +69,8 @@ func TestPasses(t *testing.T) {
 		c.Schedule.Max, c.Augment, c.Batch = 1e-30, false, 2
 		return c
 	}
-	once, _ := meanAfterStep(t, small("natural"))
+	const stat = "bn1.running_mean"
+	once := stepOnce(t, small("natural")).student.Values[stat]
 	for _, tc := range []struct {
 		name   string
 		method string
@@ -99,21 +99,27 @@ func TestPasses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		mean, tracked := meanAfterStep(t, c)
-		for i := range mean {
-			got := math.Log(1-float64(mean[i])/(10*float64(once[i]))) / math.Log(0.9)
+		s := stepOnce(t, c)
+		for i, mean := range s.student.Values[stat] {
+			got := math.Log(1-float64(mean)/(10*float64(once[i]))) / math.Log(0.9)
 			if math.Abs(got-tc.passes) > 1e-3 {
 				t.Errorf("%s: the running mean of channel %d has seen %.3f passes, want %v", tc.name, i, got, tc.passes)
 			}
 		}
-		if float64(tracked) != tc.passes {
-			t.Errorf("%s: %d passes are counted, want %v", tc.name, tracked, tc.passes)
+		if float64(s.tracked) != tc.passes {
+			t.Errorf("%s: %d passes are counted, want %v", tc.name, s.tracked, tc.passes)
 		}
 	}
 }
 
-// meanAfterStep runs one compiled step and returns the running mean of the first norm and the number of passes counted.
-func meanAfterStep(t *testing.T, c Config) ([]float32, int64) {
+// stepped is what one compiled step leaves: the student, the numbers logged and the passes counted.
+type stepped struct {
+	student *nn.State
+	logged  map[string]float32
+	tracked int64
+}
+
+func stepOnce(t *testing.T, c Config) (s stepped) {
 	t.Helper()
 	method, err := NewMethod(c)
 	if err != nil {
@@ -131,47 +137,67 @@ func meanAfterStep(t *testing.T, c Config) ([]float32, int64) {
 	defer p.finalize()
 	b := newBatcher(c, smallSets(t), method).at(0)
 	defer b.free()
-	if _, err := p.run(b, Progress{Total: 6, PerEpoch: 3}); err != nil {
-		t.Fatal(err)
-	}
-	mean, err := memory.host("student/bn1.running_mean")
+	numbers, err := p.run(b, Progress{Total: 6, PerEpoch: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return mean, p.tracked()
+	s.logged = map[string]float32{}
+	for i, name := range p.logged {
+		s.logged[name] = numbers[i]
+	}
+	s.tracked = p.tracked()
+	if s.student, err = memory.state(Student, 0); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
-// TestRiceLogs: the clean pass of face rice comes after the optimiser's step, so its statistics are those of new weights.
+// TestRiceLogs: the clean pass of face rice comes after the optimiser's step, so its statistics and its accuracy are those
+// of the new weights. The attack cannot change images here and runs in mode E, so the step's passes are x, step, x.
 func TestRiceLogs(t *testing.T) {
-	student, b := newNet64(t, 1), newBatch64(3)
 	c := smallConfig("at")
-	c.At.Face = "rice"
+	c.At.Face, c.Attack.BN, c.Attack.From, c.Attack.Eps, c.Attack.Steps = "rice", "E", "none", 0, 1
+	c.Schedule.Max, c.Augment = 1, false
+	got, old := stepOnce(t, c), smallStart(t, c)
+	var args []any
+	for _, s := range []*nn.State{old, got.student} {
+		for _, tensor := range s.Tensors {
+			args = append(args, tensors.FromFlatDataAndDimensions(s.Values[tensor.Name], tensor.Shape...))
+		}
+	}
+	b := newBatcher(c, smallSets(t).Train, AT(c)).at(0)
+	defer b.free()
 	const stat = "layer1.0.bn1.running_var"
-	out := onGraph(t, AT(c), student, student, b, func(u *Update) []*Node {
-		old := fork(u.Student)
-		u.velocities = map[string]map[string]*Node{"student": {}}
-		for _, name := range u.Names {
-			u.velocities["student"][name] = ZerosLike(u.Student.Vars[name])
+	exec := MustNewExec(mltest.GoBackend(t), func(in []*Node) []*Node {
+		n := len(old.Tensors)
+		x, y := pixels(in[2*n]), in[2*n+1]
+		net := &nn.Net{Arch: c.Arch, Vars: map[string]*Node{}}
+		for i, tensor := range old.Tensors {
+			net.Vars[tensor.Name] = in[i]
 		}
-		o := AT(c).Update(u)
-		u.apply(o, optim.SGD{})
-		fresh := fork(u.Student)
-		terms := o.After()
-
-		for range 2 {
-			old.Forward(nn.Train, u.Adv)
+		net.Forward(nn.Train, x)
+		early := fork(net) // a second pass before the step
+		early.Forward(nn.Train, x)
+		for i, tensor := range old.Tensors {
+			if tensor.Kind.Trainable() {
+				net.Vars[tensor.Name] = in[n+i]
+			}
 		}
-		early := fork(old) // what a pass before the step would leave
-		early.Forward(nn.Train, u.X)
-		for _, name := range u.Names {
-			old.Vars[name] = fresh.Vars[name]
-		}
-		logits := old.Forward(nn.Train, u.X)
-		return []*Node{u.Student.Vars[stat], old.Vars[stat], early.Vars[stat], terms[0].Value, accuracy(logits, u.Y)}
+		logits := net.Forward(nn.Train, x)
+		return []*Node{net.Vars[stat], early.Vars[stat], accuracy(logits, y)}
 	})
-	mltest.Close(t, stat, out[0], out[1], 1e-14, 0)
-	if math.Abs(out[0][0]-out[2][0]) < 1e-6 {
+	defer exec.Finalize()
+	var want [][]float32
+	for _, v := range exec.MustCall(append(args, b.images, b.labels)...) {
+		if v.Shape().IsScalar() {
+			want = append(want, []float32{v.Value().(float32)})
+			continue
+		}
+		want = append(want, v.Value().([]float32))
+	}
+	mltest.Close(t, stat, got.student.Values[stat], want[0], 0, 1e-5)
+	if math.Abs(float64(want[0][0]-want[1][0])) < 1e-3*float64(want[0][0]) {
 		t.Error("new and old weights leave the same statistics: the test cannot tell them apart")
 	}
-	mltest.Close(t, "train_accuracy", out[3], out[4], 0, 0)
+	mltest.Close(t, "train_accuracy", []float32{got.logged["train_accuracy"]}, want[2], 0, 0)
 }
