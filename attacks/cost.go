@@ -18,15 +18,19 @@ import "fmt"
 // Runs go up to the one that breaks the image. With EOT every pass of APGD counts as often as it is repeated. So an image
 // that stays robust costs 204 + 1829 + 2729 + 5004 in the standard version, and 1.
 //
-// Left out are the code's safety checks (7 passes over the first batch), and that FAB's backward passes compute gradients
-// by the weights too, which takes about as long as those by the image. Result.Forwards and Backwards count all passes of
+// Left out are the code's safety checks (7 passes over the first batch). Result.Forwards and Backwards count all passes of
 // an evaluation here, verification included, except those over the clean images, of which there is one each.
-func OfficialPasses(classes int, a Attack, r *Result, clean Flags) (int64, error) {
+//
+// weights are passes back to the weights, which are not among passes: FAB of the official code goes back by
+// Tensor.backward, which computes the gradient by every parameter as well as that by the image, at about the price of
+// another pass: one for each of its gradients. The other attacks there, and all of those here, go back to the image alone.
+func OfficialPasses(classes int, a Attack, r *Result, clean Flags) (passes, weights int64, err error) {
 	e, ok := a.Method.(Ensemble)
 	if !ok || len(r.Stages) != len(e.Stages) {
-		return 0, fmt.Errorf("attacks: %s: no ensemble with a result for each stage", a.Name)
+		return 0, 0, fmt.Errorf("attacks: %s: no ensemble with a result for each stage", a.Name)
 	}
-	total, robust := int64(len(clean)), clean
+	passes = int64(len(clean))
+	robust := clean
 	for s, stage := range e.Stages {
 		result := r.Stages[s]
 		var runs, attacked int64
@@ -39,25 +43,26 @@ func OfficialPasses(classes int, a Attack, r *Result, clean Flags) (int64, error
 				runs, attacked = runs+int64(stage.Method.runs()), attacked+1
 			}
 		}
-		total += 2 * attacked
+		passes += 2 * attacked
 		switch m := stage.Method.(type) {
 		case APGD:
-			total += runs * 2 * int64(m.passes()*max(m.EOT, 1))
+			passes += runs * 2 * int64(m.passes()*max(m.EOT, 1))
 			if m.Targets > 0 {
-				total += runs
+				passes += runs
 			}
 		case FAB:
-			each, around := classes+2, 2
+			gradients, around := classes, 2
 			if m.Targets > 0 {
-				each, around = 3, 3
+				gradients, around = 1, 3
 			}
-			total += runs * int64(each*m.Steps+around)
+			passes += runs * int64((2+gradients)*m.passes()+around)
+			weights += runs * int64(gradients*m.passes())
 		case SquareAttack:
-			total += result.Forwards + result.Skipped // which have one verification for each run
+			passes += result.Forwards + result.Skipped // which have one verification for each run
 		default:
-			return 0, fmt.Errorf("attacks: %s: %s is no stage of AutoAttack", a.Name, stage.Name)
+			return 0, 0, fmt.Errorf("attacks: %s: %s is no stage of AutoAttack", a.Name, stage.Name)
 		}
 		robust = result.RobustFlags
 	}
-	return total, nil
+	return passes, weights, nil
 }

@@ -28,16 +28,22 @@ func TestOfficialPasses(t *testing.T) {
 	result.Stages[3].Forwards, result.Stages[3].Skipped = 600+4701+2, 100+300 // and two verifications
 	entered := 5 + 4 + 3 + 2
 	want := int64(6 + 2*entered + 5*ce + (3+9+9+9)*target + (2+9+9)*fab + 700 + 5001 + 2)
-	got, err := OfficialPasses(10, Attack{Name: "autoattack", Method: version}, result, clean)
-	if err != nil || got != want {
-		t.Errorf("%d passes, %v; want %d", got, err, want)
+	got, weights, err := OfficialPasses(10, Attack{Name: "autoattack", Method: version}, result, clean)
+	if err != nil || got != want || weights != (2+9+9)*100 {
+		t.Errorf("%d passes and %d to the weights, %v; want %d and %d", got, weights, err, want, (2+9+9)*100)
+	}
+	untargeted := Ensemble{Stages: []Attack{{Name: "fab", Method: FAB{Ball: standardBall, Restarts: 2}}}}
+	once := &Result{Stages: []*Result{{Name: "fab", RobustFlags: clean, BrokenIn: broken[1]}}} // one image by the third run, the others by none
+	got, weights, err = OfficialPasses(10, Attack{Name: "fab", Method: untargeted}, once, clean)
+	if want := int64(6 + 2*5 + (3+4*2)*(12*100+2)); err != nil || got != want || weights != (3+4*2)*10*100 {
+		t.Errorf("untargeted FAB: %d passes and %d to the weights, %v; want %d and %d", got, weights, err, want, (3+4*2)*10*100)
 	}
 	for name, a := range map[string]Attack{
 		"no ensemble":   {Name: "apgd-ce", Method: version.Stages[0].Method},
 		"other attacks": {Name: "pgd", Method: Ensemble{Stages: []Attack{{Name: "pgd", Method: PGD{Ball: standardBall, Steps: 1, Loss: "ce"}}}}},
 	} {
 		r := &Result{Name: a.Name, Stages: []*Result{{Name: "pgd", RobustFlags: clean, BrokenIn: broken[0]}}}
-		if _, err := OfficialPasses(10, a, r, clean); err == nil {
+		if _, _, err := OfficialPasses(10, a, r, clean); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

@@ -43,8 +43,12 @@ type AutoAttackResult struct {
 	Passes        int64             `json:"passes"`  // forward plus backward, over one image each, verification included
 	FormulaPasses int64             `json:"formula_passes"`
 	PassRatio     float64           `json:"pass_ratio"` // Passes / FormulaPasses
-	Official      *OfficialResult   `json:"official,omitempty"`
-	Speed         float64           `json:"speed,omitempty"` // official seconds / ours
+	// WeightPasses are the passes back to the weights that the official code makes on top, and WeightRatio is Passes by
+	// both counts.
+	WeightPasses int64           `json:"formula_weight_passes"`
+	WeightRatio  float64         `json:"pass_ratio_with_weights"`
+	Official     *OfficialResult `json:"official,omitempty"`
+	Speed        float64         `json:"speed,omitempty"` // official seconds / ours
 }
 
 // OfficialResult is what the official code came to.
@@ -82,10 +86,11 @@ func AutoAttack(ctx context.Context, job AutoAttackJob) (*AutoAttackResult, erro
 	r.Arch, r.Data = job.Network.Arch.String(), job.Set.Name
 	out := &AutoAttackResult{Machine: Machine(), Versions: versions(), Report: r, Seconds: r.Attacks[0].Seconds}
 	out.Passes = int64(r.N) + r.Attacks[0].Forwards + r.Attacks[0].Backwards
-	if out.FormulaPasses, err = attacks.OfficialPasses(model.Classes, list[0], r.Attacks[0], r.Clean.Flags); err != nil {
+	if out.FormulaPasses, out.WeightPasses, err = attacks.OfficialPasses(model.Classes, list[0], r.Attacks[0], r.Clean.Flags); err != nil {
 		return nil, err
 	}
 	out.PassRatio = float64(out.Passes) / float64(out.FormulaPasses)
+	out.WeightRatio = float64(out.Passes) / float64(out.FormulaPasses+out.WeightPasses)
 	if job.Official == "" {
 		return out, nil
 	}

@@ -101,6 +101,7 @@ func printAutoAttack(w io.Writer, r *bench.AutoAttackResult) {
 	fmt.Fprintf(w, "robust accuracy  %.2f %% of %d images (%s, eps %.4g)\n", 100*r.Report.RobustAccuracy, r.Report.N, r.Report.Norm, r.Report.Eps)
 	fmt.Fprintf(w, "seconds          %.1f\n", r.Seconds)
 	fmt.Fprintf(w, "passes           %d, the official code's formula %d: %.3fx\n", r.Passes, r.FormulaPasses, r.PassRatio)
+	fmt.Fprintf(w, "                 with its %d passes back to the weights: %.3fx\n", r.WeightPasses, r.WeightRatio)
 	for _, stage := range r.Report.Attacks[0].Stages {
 		fmt.Fprintf(w, "  after %-10s %.2f %%, %d forwards, %d backwards, %.1f s\n", stage.Name, 100*stage.RobustAccuracy, stage.Forwards, stage.Backwards, stage.Seconds)
 	}
