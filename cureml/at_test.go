@@ -165,7 +165,7 @@ func TestRiceLogs(t *testing.T) {
 			args = append(args, tensors.FromFlatDataAndDimensions(s.Values[tensor.Name], tensor.Shape...))
 		}
 	}
-	b := newBatcher(c, smallSets(t).Train, AT(c)).at(0)
+	b := newBatcher(c, smallSets(t), AT(c)).at(0)
 	defer b.free()
 	const stat = "layer1.0.bn1.running_var"
 	exec := MustNewExec(mltest.GoBackend(t), func(in []*Node) []*Node {
