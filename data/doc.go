@@ -2,7 +2,8 @@
 //
 // A [Set] holds 32x32 RGB images as bytes in the layout [N, 32, 32, 3] with one label each. [Open] recognises what lies at a
 // path: the official binary files or archives of CIFAR-10 and CIFAR-100, the .mat files of SVHN, a tarball of JPEG
-// images, or an npz file of generated ones. [Download] fetches the official files. The sub-package mini carries 6,102 exact CIFAR-10 images inside the program.
+// images, or an npz file of generated ones. [Download] fetches the official files. [OpenCorrupted] opens a folder like CIFAR-10-C, and the sub-package
+// corrupt makes such images. The sub-package mini carries 6,102 exact CIFAR-10 images inside the program.
 //
 // # Randomness
 //

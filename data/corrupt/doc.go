@@ -16,12 +16,15 @@
 //
 // The script drew from an unseeded generator, so nobody can rebuild the published bytes. Here every random number is a
 // function of the seed, the corruption, the severity and the index of the image, so that the images do not depend on the
-// order, the number of workers or the rest of the set. Two things differ beyond that:
+// order, the number of workers or the rest of the set. Given the random numbers of the script, the images are those of the
+// script, with three exceptions:
 //
-//   - frost mixes textures that this package grows itself, with the mean colours and deviations of the photographs that the
-//     script loads, which are not shipped here;
-//   - jpeg_compression uses Go's encoder, whose chroma samples and coefficients are rounded otherwise than libjpeg's.
+//   - frost mixes textures that this package grows itself, with the mean colours, deviations and correlations of the photographs
+//     that the script loads, which are not shipped here;
+//   - jpeg_compression uses Go's encoder, whose chroma samples and coefficients are rounded otherwise than libjpeg's: 0.5 to 0.8
+//     grey levels away on average;
+//   - defocus_blur adds directly what OpenCV adds by Fourier transform: up to 0.05 grey levels, on flat areas.
 //
-// Like the script, all others drop the fraction of a pixel instead of rounding it: images come out darker by half a grey
-// level on average.
+// Like the script, all drop the fraction of a pixel value instead of rounding it, except pixelate and jpeg_compression: images
+// come out darker by half a grey level on average.
 package corrupt
