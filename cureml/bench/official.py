@@ -85,7 +85,7 @@ def main():
     tensors = read(job["weights"])
     model = ResNet18(job["width"], tensors["linear.weight"].shape[0])
     model.load_state_dict(tensors, strict=False)
-    model = model.eval().fold()
+    model = model.eval().fold().to(memory_format=torch.channels_last)  # its quicker layout on a CPU
     labels = torch.tensor(job["labels"])
     images = numpy.fromfile(job["images"], numpy.uint8).reshape(len(labels), 32, 32, 3)
     x = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).float() / 255

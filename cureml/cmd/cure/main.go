@@ -92,7 +92,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%w ('%s --help' lists the flags)", err, cmd.CommandPath())
 	})
-	root.AddCommand(newSetup(), newDoctor(), newData(), newTrain(), newEval(), newAttack(), newExport(), newBench(), newBenchWorker(), newBenchmark(), newRecipe())
+	root.AddCommand(newSetup(), newDoctor(), newData(), newTrain(), newEval(), newAttack(), newExport(), newBench(), newBenchWorker(), newBenchmark(), newRecipe(), newAnalyze())
 	return root
 }
 
