@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gomlx/compute/dtypes"
+
 	"cure/attacks"
 	"cure/cureml/nn"
 	"cure/cureml/optim"
@@ -56,6 +58,9 @@ type Config struct {
 	Extra     ExtraConfig     `json:"extra,omitzero"`
 	Free      FreeConfig      `json:"free,omitzero"`
 	Guard     GuardConfig     `json:"guard,omitzero"`
+	// Compute is the type of the convolutions' arithmetic in training, float32 (also if empty) or bfloat16: weights, batch norm,
+	// losses and gradients of weights stay float32, and evaluations compute in float32 always.
+	Compute string `json:"compute,omitempty"`
 	// LogEvery and CheckpointEvery are in steps; both also happen at the end of an epoch.
 	LogEvery        int `json:"log_every"`
 	CheckpointEvery int `json:"checkpoint_every"`
@@ -128,6 +133,9 @@ func (c Config) Validate() error {
 	); err != nil {
 		return err
 	}
+	if _, err := c.compute(); err != nil {
+		return err
+	}
 	if c.Batch > 1<<16 {
 		return fmt.Errorf("cureml: batch %d: want at most 65536", c.Batch)
 	}
@@ -166,6 +174,17 @@ func weight(name string, v float64) error {
 		return fmt.Errorf("cureml: %s %v: want 0 or more", name, v)
 	}
 	return nil
+}
+
+// compute is the type of the convolutions' arithmetic.
+func (c Config) compute() (dtypes.DType, error) {
+	switch c.Compute {
+	case "", "float32":
+		return dtypes.Float32, nil
+	case "bfloat16":
+		return dtypes.BFloat16, nil
+	}
+	return dtypes.InvalidDType, fmt.Errorf("cureml: compute %q: accepted are float32, bfloat16", c.Compute)
 }
 
 // rate is the learning rate of a step.

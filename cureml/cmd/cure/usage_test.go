@@ -23,7 +23,7 @@ func TestUsage(t *testing.T) {
 	eval := "eval --arch resnet18 --width 2 --weights w.safetensors --data images.bin --json out.json "
 	train := "train --method natural --width 2 --epochs 1 --batch 8 --data images.bin --out new "
 	cases := []struct{ args, want string }{
-		{"bogus", `unknown command "bogus": accepted are attack, bench, benchmark, data, doctor, eval, export, recipe, setup, train`},
+		{"bogus", `unknown command "bogus": accepted are analyze, attack, bench, benchmark, data, doctor, eval, export, recipe, setup, train`},
 		{"help bogus", `no help for "bogus"`},
 		{"eval --bogus 3", "unknown flag: --bogus ('cure eval --help' lists the flags)"},
 		{"eval more", `unexpected argument "more"`},
@@ -121,6 +121,9 @@ func TestUsage(t *testing.T) {
 		{"train --resume --out new", "new holds no run to go on with"},
 
 		{"export", "0 arguments: want one, a run folder or a file with weights"},
+		{"export w.safetensors --out new.safetensors --shard many", `--shard "many": want a size such as 15MB`},
+		{"export w.safetensors --out new.bin --shard 1MB", "new.bin: shards need a name that ends with .safetensors"},
+		{"export w.safetensors --shard 1MB", "--out is missing"},
 		{"export none.pt --out new.safetensors", "none.pt: no such file or folder"},
 		{"export run", "--out is missing"},
 		{"export run --out w.safetensors", "w.safetensors exists: choose another name, or replace it with --force"},
