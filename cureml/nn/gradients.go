@@ -24,7 +24,7 @@ func init() {
 		}
 	})
 	replace(NodeTypeMax, func(node, v *Node, grads []*Node) {
-		if rectified(node) {
+		if rectified(node) { // not GreaterThan: XLA knows that max(0, x) > 0 is x > 0, and would keep x
 			grads[1] = Where(NotEqual(node, ZerosLike(node)), v, ZerosLike(v))
 		}
 	})
