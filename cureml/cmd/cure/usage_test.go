@@ -23,7 +23,7 @@ func TestUsage(t *testing.T) {
 	eval := "eval --arch resnet18 --width 2 --weights w.safetensors --data images.bin --json out.json "
 	train := "train --method natural --width 2 --epochs 1 --batch 8 --data images.bin --out new "
 	cases := []struct{ args, want string }{
-		{"bogus", `unknown command "bogus": accepted are attack, bench, benchmark, data, doctor, eval, export, recipe, setup, train`},
+		{"bogus", `unknown command "bogus": accepted are analyze, attack, bench, benchmark, data, doctor, eval, export, recipe, setup, train`},
 		{"help bogus", `no help for "bogus"`},
 		{"eval --bogus 3", "unknown flag: --bogus ('cure eval --help' lists the flags)"},
 		{"eval more", `unexpected argument "more"`},
