@@ -17,7 +17,7 @@ func (r *LayerwiseResult) Tables() []*viz.Table {
 			r.Arch, count(r.Epochs, "epoch"), r.TestImages, r.Data),
 		Header: []string{"network", "begins with", "natural", "PGD-20", "NRR", "trained layers", "their change", "minutes"},
 		Notes: []string{
-			"change: ‖w - w₀‖ / ‖w₀‖ from the natural network's weights, mean over the layers (convolutions and classifier) that moved",
+			"change: ‖w − w₀‖ / ‖w₀‖ from the natural network's weights, mean over the layers (convolutions and classifier) that moved",
 			fmt.Sprintf("stem: %s; batch norms of frozen blocks: %s; natural network: %s", r.stemWords(), r.FrozenBN, r.Start),
 		},
 	}
@@ -156,8 +156,8 @@ func (r *LayerwiseResult) Change() (*viz.Figure, error) {
 		for _, row := range g.rows {
 			names, values = append(names, row.Name()), append(values, row.Change)
 		}
-		return viz.Heatmap(viz.HeatmapOptions{Title: g.title, XLabel: "layer", Rows: names, Cols: r.Layers, Format: "%.1f",
-			Width: 22, ColorLabel: "‖w - w₀‖ / ‖w₀‖"}, values)
+		return viz.Heatmap(viz.HeatmapOptions{Title: g.title, XLabel: "layer", Rows: names, Cols: r.Layers, Format: "%.2g",
+			Width: 22, ColorLabel: "‖w − w₀‖ / ‖w₀‖"}, values)
 	})
 }
 

@@ -39,7 +39,7 @@ type LayerwiseRow struct {
 	Images int     `json:"images"` // measured
 	Nat    float64 `json:"nat"`
 	Rob    float64 `json:"rob"`
-	// Change is ‖w - w₀‖ / ‖w₀‖ of the weights of each of Layers, w₀ those of the natural network; 0 where it was frozen.
+	// Change is ‖w − w₀‖ / ‖w₀‖ of the weights of each of Layers, w₀ those of the natural network; 0 where it was frozen.
 	Change  []float64 `json:"change"`
 	Minutes float64   `json:"minutes"` // of training
 	// Training is the accuracy under the attack of training on the batches trained on, over epochs, and Test the one
