@@ -67,6 +67,9 @@ type Config struct {
 	// EvalEvery is in epochs, EvalImages how many images such an evaluation takes at most; 0 switches it off.
 	EvalEvery  int `json:"eval_every"`
 	EvalImages int `json:"eval_images"`
+	// EvalTrainImages is how many of the training images, counted from the first and not augmented, are measured in the
+	// same way: what the network knows by heart. 0 means none.
+	EvalTrainImages int `json:"eval_train_images,omitempty"`
 }
 
 // AttackConfig is the attack of training: an eps-ball, eps and step size in [0,1] pixels.
@@ -130,6 +133,7 @@ func (c Config) Validate() error {
 		c.Arch.Validate(), c.Schedule.Validate(), c.SGD.Validate(), c.Attack.Validate(), c.Average.validate(), c.Layerwise.validate(),
 		count("epochs", c.Epochs, 1), count("batch", c.Batch, 1), count("log_every", c.LogEvery, 1),
 		count("checkpoint_every", c.CheckpointEvery, 1), count("eval_every", c.EvalEvery, 0), count("eval_images", c.EvalImages, 0),
+		count("eval_train_images", c.EvalTrainImages, 0),
 	); err != nil {
 		return err
 	}

@@ -44,12 +44,16 @@ func analyses() []analyzeCommand {
 
 func newAnalyze() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "analyze",
-		Short: "Take trained networks apart: JSON, tables and pictures",
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:     "analyze",
+		Short:   "Take trained networks apart: JSON, tables and pictures",
+		Example: `  cure help analyze`,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	for _, a := range analyses() {
 		cmd.AddCommand(a.command())
+	}
+	for _, c := range studies() {
+		cmd.AddCommand(c.command())
 	}
 	return cmd
 }
