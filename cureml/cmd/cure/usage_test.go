@@ -23,7 +23,7 @@ func TestUsage(t *testing.T) {
 	eval := "eval --arch resnet18 --width 2 --weights w.safetensors --data images.bin --json out.json "
 	train := "train --method natural --width 2 --epochs 1 --batch 8 --data images.bin --out new "
 	cases := []struct{ args, want string }{
-		{"bogus", `unknown command "bogus": accepted are attack, bench, benchmark, data, doctor, eval, export, recipe, setup, train`},
+		{"bogus", `unknown command "bogus": accepted are analyze, attack, bench, benchmark, data, doctor, eval, export, recipe, setup, train`},
 		{"help bogus", `no help for "bogus"`},
 		{"eval --bogus 3", "unknown flag: --bogus ('cure eval --help' lists the flags)"},
 		{"eval more", `unexpected argument "more"`},
@@ -136,6 +136,22 @@ func TestUsage(t *testing.T) {
 		{"bench --steps 0", "--steps 0: want at least 1"},
 		{"bench --json no/bench.json", "there is no folder no"},
 		{"bench-worker", "this command is for 'cure bench' to start"},
+
+		{"analyze everything", `unknown analysis "everything": accepted are corruptions, min-perturbation`},
+		{"analyze corruptions --only rain", `unknown corruption "rain": want one of gaussian_noise`},
+		{"analyze corruptions --only fog,weather", "fog appears twice"},
+		{"analyze corruptions --corrupted none", "--corrupted: none: no such file or folder"},
+		{"analyze corruptions --corrupted run", "--corrupted: data: run/labels.npy: no such file"},
+		{"analyze corruptions --state no/state", "there is no folder no"},
+		{"analyze corruptions --baseline other --width 2 --data images.bin --only fog --weights w.safetensors", `--baseline "other": want one of the networks, such as w.safetensors`},
+		{"analyze min-perturbation --attack pgd20", "--attack pgd20: want searches for smallest perturbations: ddn, fmn-l2"},
+		{"analyze min-perturbation --attack ddn,none", `unknown attack "none"`},
+		{"analyze min-perturbation --attack ddn,fmn-linf", "--attack: ddn is in l2 and fmn-linf in linf: want searches in one norm"},
+		{"analyze min-perturbation --steps -1", "--steps -1, --examples 5: want 0 or more steps"},
+		{"analyze min-perturbation --examples 13", "0 to 12 examples"},
+		{"analyze min-perturbation --state no/state", "there is no folder no"},
+		{"analyze min-perturbation --records 0:0", "want a:b"},
+		{"analyze min-perturbation --out images.bin", "--out: images.bin is a file"},
 
 		{"benchmark", "--out is missing"},
 		{"benchmark --out new --preset huge", `unknown preset "huge": accepted are ci, mini, paper`},
