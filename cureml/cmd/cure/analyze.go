@@ -24,6 +24,7 @@ type analyzeJob struct {
 	Device   compute.Backend
 	Networks []analysis.Network
 	Set      *data.Set // the images of --records
+	First    int       // record of the first of them
 	Seed     uint64
 }
 
@@ -39,7 +40,10 @@ type analyzeCommand struct {
 
 // analyses are the subcommands, in the order of their notebooks.
 func analyses() []analyzeCommand {
-	return []analyzeCommand{}
+	return []analyzeCommand{
+		analyzeCorruptions(),
+		analyzeMinPerturbation(),
+	}
 }
 
 func newAnalyze() *cobra.Command {
@@ -47,10 +51,19 @@ func newAnalyze() *cobra.Command {
 		Use:     "analyze",
 		Short:   "Take trained networks apart: JSON, tables and pictures",
 		Example: `  cure help analyze`,
+		Example: `  cure analyze --help`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	var names []string
 	for _, a := range analyses() {
 		cmd.AddCommand(a.command())
+		names = append(names, a.name)
+	}
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usage("unknown analysis %q: accepted are %s", args[0], strings.Join(names, ", "))
+		}
+		return nil
 	}
 	for _, c := range studies() {
 		cmd.AddCommand(c.command())
@@ -91,7 +104,7 @@ func (a analyzeCommand) command() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		job := analyzeJob{Seed: seed}
+		job := analyzeJob{Seed: seed, First: from}
 		if job.Set, err = set.Slice(from, to); err != nil {
 			return usageError{err}
 		}
