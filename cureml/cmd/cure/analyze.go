@@ -39,14 +39,24 @@ type analyzeCommand struct {
 
 // analyses are the subcommands, in the order of their notebooks.
 func analyses() []analyzeCommand {
-	return []analyzeCommand{}
+	return []analyzeCommand{
+		analyzeLandscape(),
+		analyzeLinearity(),
+		analyzeLipschitz(),
+		analyzeCalibration(),
+		analyzeBoundary(),
+		analyzeTransfer(),
+		analyzeFairness(),
+		analyzeSparsity(),
+	}
 }
 
 func newAnalyze() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "analyze",
-		Short: "Take trained networks apart: JSON, tables and pictures",
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:     "analyze",
+		Short:   "Take trained networks apart: JSON, tables and pictures",
+		Example: `  cure help analyze`,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	for _, a := range analyses() {
 		cmd.AddCommand(a.command())

@@ -23,7 +23,7 @@ func TestUsage(t *testing.T) {
 	eval := "eval --arch resnet18 --width 2 --weights w.safetensors --data images.bin --json out.json "
 	train := "train --method natural --width 2 --epochs 1 --batch 8 --data images.bin --out new "
 	cases := []struct{ args, want string }{
-		{"bogus", `unknown command "bogus": accepted are attack, bench, benchmark, data, doctor, eval, export, recipe, setup, train`},
+		{"bogus", `unknown command "bogus": accepted are analyze, attack, bench, benchmark, data, doctor, eval, export, recipe, setup, train`},
 		{"help bogus", `no help for "bogus"`},
 		{"eval --bogus 3", "unknown flag: --bogus ('cure eval --help' lists the flags)"},
 		{"eval more", `unexpected argument "more"`},
@@ -136,6 +136,26 @@ func TestUsage(t *testing.T) {
 		{"bench --steps 0", "--steps 0: want at least 1"},
 		{"bench --json no/bench.json", "there is no folder no"},
 		{"bench-worker", "this command is for 'cure bench' to start"},
+
+		{"analyze landscape --plane 4", "plane: 4 points: want an odd number from 3 to 201"},
+		{"analyze landscape --range 0", "range 0: want more than 0"},
+		{"analyze landscape --reach wide", `eps "wide": want a size of at least 0`},
+		{"analyze landscape --steps 0", "0 steps: want at least 1"},
+		{"analyze linearity --eps 2", "eps 2: want more than 0, and at most 1"},
+		{"analyze linearity --h 0", "h 0: want more than 0"},
+		{"analyze linearity --profile 1", "a profile of 1 points: want at least 1 step and 2 points"},
+		{"analyze lipschitz --step-size 0", "step size 0: want more than 0"},
+		{"analyze lipschitz --steps -1", "-1 steps: want at least 1"},
+		{"analyze calibration --attack fgsm,pgd20", "--attack fgsm,pgd20: want one attack"},
+		{"analyze calibration --attack natural", "--attack natural: want one attack"},
+		{"analyze calibration --bins 0", "0 bins: want 1 to 1000"},
+		{"analyze boundary --attack pgd20-l2", "pgd20-l2 does not look for smallest perturbations: want fmn-l2"},
+		{"analyze boundary --attack fmn-linf", "fmn-linf searches in linf: want l2"},
+		{"analyze boundary --directions 0", "0 directions, 20 grid points, 10 bisections: want at least 1, 1 and 0"},
+		{"analyze transfer --attack natural", "natural attacks nothing: want attacks"},
+		{"analyze transfer --attack sgd", `unknown attack "sgd": want one of natural, fgsm`},
+		{"analyze fairness --attack fgsm,natural", "natural attacks nothing: want attacks"},
+		{"analyze sparsity --attack natural", "natural attacks nothing: want attacks"},
 
 		{"benchmark", "--out is missing"},
 		{"benchmark --out new --preset huge", `unknown preset "huge": accepted are ci, mini, paper`},
