@@ -162,7 +162,8 @@ func TestCalibration(t *testing.T) {
 
 func TestBoundary(t *testing.T) {
 	o := DefaultBoundary()
-	o.Attacks, o.Directions, o.Grid, o.Refine = attackList(t, "deepfool-l2"), 1, 4, 2
+	o.Attacks = []attacks.Attack{{Name: "fmn", Method: attacks.FMN{Ball: attacks.Ball{Norm: attacks.L2, Eps: .5}, Steps: 2}}}
+	o.Directions, o.Grid, o.Refine = 1, 4, 2
 	b := each(t, o, MeasureBoundary, func(b *Boundary) any { return b.Networks[len(b.Networks)-1] })
 	if got := b.Networks[0].Right; !slices.Equal(got, []int{0, 1, 2}) {
 		t.Errorf("images %v, want those that the first network gets right", got)

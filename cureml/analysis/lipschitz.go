@@ -60,8 +60,9 @@ type NetworkLipschitz struct {
 //	max over ‖x' - x‖∞ <= eps of ‖f(x) - f(x')‖₁ / ‖x - x'‖∞
 //
 // by sign-gradient ascent of the ratio, within the pixel box and from x + 0.001·N(0, 1), as the authors' code does
-// (robust-local-lipschitz, lolip/utils.py, whose f are the logits). Of each image the largest ratio on the way counts,
-// where that code takes the last one; it is a lower bound of the maximum.
+// (robust-local-lipschitz, lolip/utils.py, whose f are the logits). Two things differ, and only raise this lower bound: of
+// each image the largest ratio on the way counts, where that code takes the last one; and the gradient takes the distance
+// as constant, because at the wall of the ball it would push all values back whose part in the change is below average.
 func MeasureLipschitz(ctx context.Context, device compute.Backend, nets []Network, set *data.Set, o LipschitzOptions) (*Lipschitz, error) {
 	if err := checkInput(nets, set); err != nil {
 		return nil, err
@@ -91,14 +92,14 @@ type stretcher struct {
 func newStretcher(m attacks.Model, o LipschitzOptions) (s *stretcher, err error) {
 	s = &stretcher{LipschitzOptions: o}
 	var graphs []programGraph
-	for _, of := range []func(logits *Node) *Node{Identity, func(logits *Node) *Node { return Softmax(logits, -1) }} {
+	for _, of := range []func(logits *Node) *Node{func(logits *Node) *Node { return logits }, func(logits *Node) *Node { return Softmax(logits, -1) }} {
 		f := func(weights []*Node, x *Node) *Node { return of(m.Logits(weights, x)) }
 		graphs = append(graphs,
 			programGraph{1, func(in, weights []*Node) []*Node { return []*Node{f(weights, in[0])} }},
 			programGraph{4, func(in, weights []*Node) []*Node {
 				x, f0, adv, best := in[0], in[1], Identity(in[2]), in[3]
 				change := ReduceSum(Abs(Sub(f(weights, adv), f0)), -1)
-				ratio := Div(change, MaxScalar(ReduceMax(Abs(Sub(adv, x)), 1, 2, 3), 1e-6))
+				ratio := Div(change, MaxScalar(ReduceMax(Abs(StopGradient(Sub(adv, x))), 1, 2, 3), 1e-6))
 				next := Add(adv, MulScalar(Sign(Gradient(ReduceAllSum(ratio), adv)[0]), o.StepSize))
 				next = Min(Max(next, AddScalar(x, -o.Eps)), AddScalar(x, o.Eps))
 				return []*Node{ClipScalar(next, 0, 1), Max(best, ratio)}

@@ -2,6 +2,7 @@ package analysis
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"cure/cureml/mltest"
@@ -64,9 +65,12 @@ func TestLipschitzOfAffine(t *testing.T) {
 	full := newAffine(2, image, 3)
 	most := full.norm()
 	found := lipschitzOf(t, full, 3)
+	if best := slices.Max(found.Logits); best < .95*most {
+		t.Errorf("the best of three starts reached %g, want nearly the norm %g", best, most)
+	}
 	for i, got := range found.Logits {
-		if got > most*(1+1e-4) || got < .9*most {
-			t.Errorf("image %d: got %g, want at most and nearly the norm %g", i, got, most)
+		if got > most*(1+1e-4) || got < .8*most {
+			t.Errorf("image %d: got %g, want at most the norm %g and not much less", i, got, most)
 		}
 		if p := found.Probabilities[i]; !(p > 0) || p > most/2 {
 			t.Errorf("image %d: %g for the probabilities, want at most half of the logits' %g", i, p, most)
