@@ -43,6 +43,14 @@ func analyses() []analyzeCommand {
 	return []analyzeCommand{
 		analyzeCorruptions(),
 		analyzeMinPerturbation(),
+		analyzeLandscape(),
+		analyzeLinearity(),
+		analyzeLipschitz(),
+		analyzeCalibration(),
+		analyzeBoundary(),
+		analyzeTransfer(),
+		analyzeFairness(),
+		analyzeSparsity(),
 	}
 }
 
