@@ -24,6 +24,7 @@ type analyzeJob struct {
 	Device   compute.Backend
 	Networks []analysis.Network
 	Set      *data.Set // the images of --records
+	Data     string    // where they are from
 	Seed     uint64
 }
 
@@ -39,17 +40,29 @@ type analyzeCommand struct {
 
 // analyses are the subcommands, in the order of their notebooks.
 func analyses() []analyzeCommand {
-	return []analyzeCommand{}
+	return []analyzeCommand{
+		analyzeSimilarity(),
+		analyzeFeatures(),
+	}
 }
 
 func newAnalyze() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "analyze",
-		Short: "Take trained networks apart: JSON, tables and pictures",
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:     "analyze",
+		Short:   "Take trained networks apart: JSON, tables and pictures",
+		Example: `  cure analyze --help`,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	var names []string
 	for _, a := range analyses() {
 		cmd.AddCommand(a.command())
+		names = append(names, a.name)
+	}
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usage("unknown analysis %q: accepted are %s", args[0], strings.Join(names, ", "))
+		}
+		return nil
 	}
 	return cmd
 }
@@ -87,7 +100,7 @@ func (a analyzeCommand) command() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		job := analyzeJob{Seed: seed}
+		job := analyzeJob{Seed: seed, Data: ref}
 		if job.Set, err = set.Slice(from, to); err != nil {
 			return usageError{err}
 		}

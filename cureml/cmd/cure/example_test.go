@@ -18,6 +18,7 @@ var tiny = map[string]string{
 	"eval":             " --data images.bin --records 0:4",
 	"attack":           " --data images.bin --records 0:2 --steps 1",
 	"bench":            " --width 2 --batch 2 --steps 1",
+	"analyze":          " --data images.bin --records 0:4 --weights w.safetensors --width 2",
 	"bench autoattack": " --data images.bin --records 0:2 --weights w.safetensors --width 2 --eps 1",
 }
 
