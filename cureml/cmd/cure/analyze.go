@@ -25,6 +25,7 @@ type analyzeJob struct {
 	Networks []analysis.Network
 	Set      *data.Set // the images of --records
 	First    int       // record of the first of them
+	Data     string    // where they are from
 	Seed     uint64
 }
 
@@ -51,6 +52,8 @@ func analyses() []analyzeCommand {
 		analyzeTransfer(),
 		analyzeFairness(),
 		analyzeSparsity(),
+		analyzeSimilarity(),
+		analyzeFeatures(),
 	}
 }
 
@@ -113,6 +116,7 @@ func (a analyzeCommand) command() *cobra.Command {
 			return err
 		}
 		job := analyzeJob{Seed: seed, First: from}
+		job := analyzeJob{Seed: seed, Data: ref}
 		if job.Set, err = set.Slice(from, to); err != nil {
 			return usageError{err}
 		}

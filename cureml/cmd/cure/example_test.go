@@ -26,6 +26,7 @@ var tiny = map[string]string{
 	"attack":           " --data images.bin --records 0:2 --steps 1",
 	"bench":            " --width 2 --batch 2 --steps 1",
 	"analyze":          " --data images.bin --weights w.safetensors --width 2 --records 0:4",
+	"analyze":          " --data images.bin --records 0:4 --weights w.safetensors --width 2",
 	"bench autoattack": " --data images.bin --records 0:2 --weights w.safetensors --width 2 --eps 1",
 }
 

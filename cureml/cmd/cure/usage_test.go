@@ -22,6 +22,8 @@ func TestUsage(t *testing.T) {
 	cure(t, dir, "train", "--method", "natural", "--width", "2", "--epochs", "1", "--batch", "16", "--data", "images.bin", "--eval-every", "0", "--out", "run")
 	eval := "eval --arch resnet18 --width 2 --weights w.safetensors --data images.bin --json out.json "
 	train := "train --method natural --width 2 --epochs 1 --batch 8 --data images.bin --out new "
+	similar := "analyze similarity --width 2 --weights w.safetensors --data images.bin --records 0:4 "
+	features := "analyze features --width 2 --weights w.safetensors --data images.bin --records 0:4 "
 	cases := []struct{ args, want string }{
 		{"bogus", `unknown command "bogus": accepted are analyze, attack, bench, benchmark, data, doctor, eval, export, recipe, setup, train`},
 		{"help bogus", `no help for "bogus"`},
@@ -216,6 +218,22 @@ func TestUsage(t *testing.T) {
 		{"recipe run cure", "--out is missing"},
 		{"recipe run sgd --out new", `unknown row "sgd"`},
 		{"recipe run cure --out images.bin", "images.bin is a file: want a folder"},
+
+		{"analyze everything", `unknown analysis "everything": accepted are similarity`},
+		{similar + "--measures cka-linear,cosine", `--measures: unknown measure "cosine": accepted are all, cka-linear, `},
+		{similar + "--attack pgd21", `unknown attack "pgd21": want one of natural, fgsm`},
+		{similar + "--attack ddn", "--attack ddn: want an untargeted PGD"},
+		{similar + "--minibatch 3", "--minibatch 3"},
+		{similar + "--threshold 0", "--threshold 0: want at least 1, 4, 1 and more than 0"},
+		{similar + "--records 4:4", "0 <= a < b <= 16"},
+		{similar + "--out images.bin", "images.bin is a file: want the name of a folder"},
+		{similar + "--weights w.safetensors,none.pt", "--weights: none.pt: no such file or folder"},
+		{features + "--steps 0", "--steps 0"},
+		{features + "--learn -1", "--learn -1, --epochs 10: want at least 1, 1, 1, 0 and 1"},
+		{features + "--learn 8", "want two images or more, and two networks for --learn"},
+		{features + "--records 0:1", "1 networks and 1 images: want two images or more"},
+		{features + "--attack cw", `unknown attack "cw"`},
+		{features + "--runs images.bin", "images.bin is a file: want the name of a folder"},
 
 		{"data info", "0 arguments: want one"},
 		{"data info none", "none: no such file or folder"},
