@@ -64,6 +64,9 @@ type Config struct {
 	// LogEvery and CheckpointEvery are in steps; both also happen at the end of an epoch.
 	LogEvery        int `json:"log_every"`
 	CheckpointEvery int `json:"checkpoint_every"`
+	// SaveEvery is the save frequency, in epochs: how often the networks are kept as weights files in the folder snapshots of
+	// the run, at the start and at the end too. 0 keeps none.
+	SaveEvery int `json:"save_every,omitempty"`
 	// EvalEvery is in epochs, EvalImages how many images such an evaluation takes at most; 0 switches it off.
 	EvalEvery  int `json:"eval_every"`
 	EvalImages int `json:"eval_images"`
@@ -134,6 +137,7 @@ func (c Config) Validate() error {
 		count("epochs", c.Epochs, 1), count("batch", c.Batch, 1), count("log_every", c.LogEvery, 1),
 		count("checkpoint_every", c.CheckpointEvery, 1), count("eval_every", c.EvalEvery, 0), count("eval_images", c.EvalImages, 0),
 		count("eval_train_images", c.EvalTrainImages, 0),
+		count("checkpoint_every", c.CheckpointEvery, 1), count("save_every", c.SaveEvery, 0), count("eval_every", c.EvalEvery, 0), count("eval_images", c.EvalImages, 0),
 	); err != nil {
 		return err
 	}

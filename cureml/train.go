@@ -278,7 +278,10 @@ func (r *run) endOfEpoch(ctx context.Context) error {
 	if err := r.evaluate(ctx); err != nil {
 		return err
 	}
-	return r.watch(ctx)
+	if err := r.watch(ctx); err != nil {
+		return err
+	}
+	return r.snapshot()
 }
 
 // evaluate measures test and validation images.
