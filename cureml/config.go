@@ -135,9 +135,8 @@ func (c Config) Validate() error {
 	if err := first(
 		c.Arch.Validate(), c.Schedule.Validate(), c.SGD.Validate(), c.Attack.Validate(), c.Average.validate(), c.Layerwise.validate(),
 		count("epochs", c.Epochs, 1), count("batch", c.Batch, 1), count("log_every", c.LogEvery, 1),
-		count("checkpoint_every", c.CheckpointEvery, 1), count("eval_every", c.EvalEvery, 0), count("eval_images", c.EvalImages, 0),
-		count("eval_train_images", c.EvalTrainImages, 0),
-		count("checkpoint_every", c.CheckpointEvery, 1), count("save_every", c.SaveEvery, 0), count("eval_every", c.EvalEvery, 0), count("eval_images", c.EvalImages, 0),
+		count("checkpoint_every", c.CheckpointEvery, 1), count("save_every", c.SaveEvery, 0), count("eval_every", c.EvalEvery, 0),
+		count("eval_images", c.EvalImages, 0), count("eval_train_images", c.EvalTrainImages, 0),
 	); err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ type Sparsity struct {
 
 // NetworkSparsity is what a network's attacks look like.
 type NetworkSparsity struct {
-	Name    string          `json:"name"`
+	Name    string      `json:"name"`
 	Attacks []Footprint `json:"attacks"`
 }
 

@@ -44,8 +44,13 @@ type analyzeCommand struct {
 // analyses are the subcommands, in the order of their notebooks.
 func analyses() []analyzeCommand {
 	return []analyzeCommand{
+		analyzeSimilarity(),
+		analyzeFeatures(),
+		analyzeMasks(),
+		analyzeRevision(),
 		analyzeCorruptions(),
 		analyzeMinPerturbation(),
+		analyzeGradients(),
 		analyzeLandscape(),
 		analyzeLinearity(),
 		analyzeLipschitz(),
@@ -54,11 +59,6 @@ func analyses() []analyzeCommand {
 		analyzeTransfer(),
 		analyzeFairness(),
 		analyzeSparsity(),
-		analyzeSimilarity(),
-		analyzeFeatures(),
-		analyzeMasks(),
-		analyzeRevision(),
-		analyzeGradients(),
 	}
 }
 
@@ -67,7 +67,6 @@ func newAnalyze() *cobra.Command {
 		Use:     "analyze",
 		Short:   "Take trained networks apart: JSON, tables and pictures",
 		Example: `  cure help analyze`,
-		Example: `  cure analyze --help`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var names []string
@@ -75,14 +74,15 @@ func newAnalyze() *cobra.Command {
 		cmd.AddCommand(a.command())
 		names = append(names, a.name)
 	}
+	for _, c := range studies() {
+		cmd.AddCommand(c.command())
+		names = append(names, c.name)
+	}
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return usage("unknown analysis %q: accepted are %s", args[0], strings.Join(names, ", "))
 		}
 		return nil
-	}
-	for _, c := range studies() {
-		cmd.AddCommand(c.command())
 	}
 	return cmd
 }
@@ -126,8 +126,7 @@ func (a analyzeCommand) command() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		job := analyzeJob{Seed: seed, First: from}
-		job := analyzeJob{Seed: seed, Data: ref}
+		job := analyzeJob{Seed: seed, First: from, Data: ref}
 		if job.Set, err = set.Slice(from, to); err != nil {
 			return usageError{err}
 		}
