@@ -177,7 +177,6 @@ func TestUsage(t *testing.T) {
 		{"analyze overfitting --out new --methods at,at", "method at appears twice"},
 		{"analyze overfitting --out new --preset ci --backend abacus", `unknown backend "abacus"`},
 		{"analyze overfitting now --out new", `unexpected argument "now"`},
-		{"analyze everything", `unknown analysis "everything": accepted are corruptions, min-perturbation`},
 		{"analyze corruptions --only rain", `unknown corruption "rain": want one of gaussian_noise`},
 		{"analyze corruptions --only fog,weather", "fog appears twice"},
 		{"analyze corruptions --corrupted none", "--corrupted: none: no such file or folder"},
