@@ -14,7 +14,7 @@ import (
 // TestInvert: from the image itself nothing moves; from another one the representation comes close.
 func TestInvert(t *testing.T) {
 	net, set := looker(t, "a", 2, 5), lookedAt(t, 3)
-	device, images := mltest.Backend(t), unitPixels(set)
+	device, images := mltest.GoBackend(t), unitPixels(set)
 	opt, err := Inversion{Steps: 60, StepSize: 0.5, Batch: 2}.check()
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func TestInvert(t *testing.T) {
 // crossEntropy is that of each image, in float64 from logits of the network.
 func lossesOf(t *testing.T, net Network, images []float32, labels []int32) []float64 {
 	t.Helper()
-	layers, err := similarity.Activations(mltest.Backend(t), net.State, images, len(labels), true)
+	layers, err := similarity.Activations(mltest.GoBackend(t), net.State, images, len(labels), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func lossesOf(t *testing.T, net Network, images []float32, labels []int32) []flo
 func TestGradients(t *testing.T) {
 	net, set := looker(t, "a", 2, 6), lookedAt(t, 4)
 	images := unitPixels(set)
-	l := gradientLens(mltest.Backend(t))
+	l := gradientLens(mltest.GoBackend(t))
 	defer l.close()
 	g, err := inputGradients(t.Context(), l, net, images, set.Labels, 3)
 	if err != nil {
@@ -126,12 +126,12 @@ func TestGradients(t *testing.T) {
 		}
 		mltest.Close(t, "slope along the "+along, got, want, 1e-4, 0.03)
 	}
-	r, err := MapInputGradients(t.Context(), mltest.Backend(t), []Network{net}, set, 2, 4)
+	r, err := MapInputGradients(t.Context(), mltest.GoBackend(t), []Network{net}, set, 2, 4)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if n := r.Networks[0]; len(n.Maps) != 2*imageValues || n.Alignment <= 0 || n.Alignment > 1 || n.Smooth <= 0 || n.Smooth > 1 || n.Length <= 0 {
-		t.Errorf("%+v", n)
+		t.Errorf("%d values of maps, alignment %v, smooth %v, length %v", len(n.Maps), n.Alignment, n.Smooth, n.Length)
 	}
 	checkLook(t, r)
 	if _, err := MapInputGradients(t.Context(), nil, []Network{net}, set, 5, 4); err == nil {
@@ -191,7 +191,7 @@ func scaled(v []float32, by float32) []float32 {
 // of Zhou et al. (2016).
 func TestGradCAM(t *testing.T) {
 	net, set := looker(t, "a", 2, 7), lookedAt(t, 5)
-	device, images := mltest.Backend(t), unitPixels(set)
+	device, images := mltest.GoBackend(t), unitPixels(set)
 	layers, err := similarity.Activations(device, net.State, images, 5, false)
 	if err != nil {
 		t.Fatal(err)
@@ -232,7 +232,7 @@ func TestGradCAM(t *testing.T) {
 	}
 	n := r.Networks[0]
 	if n.Size != [2]int{8, 8} || n.Layer != "layer3.1" || len(n.Clean) != 2 || math.Abs(n.Kept-(1-n.Blank)) > 1e-6 || !slices.Equal(n.Seen, n.SeenAttacked) {
-		t.Errorf("under an attack of size 0: %+v", n)
+		t.Errorf("under an attack of size 0: maps of %v of %s, kept %v, blank %v, seen %v and %v", n.Size, n.Layer, n.Kept, n.Blank, n.Seen, n.SeenAttacked)
 	}
 	checkLook(t, r)
 	if _, err := GradCAM(t.Context(), device, []Network{net}, set, AttentionOptions{Layer: "logits", Attack: shortAttack(0)}); err == nil || !strings.Contains(err.Error(), `no block "logits"`) {
