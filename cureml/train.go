@@ -142,7 +142,7 @@ func newRun(backend compute.Backend, cfg Config, start *nn.State, sets Sets, f *
 		r.phases = append(r.phases, runPhase{ph, p})
 	}
 	r.batcher = newBatcher(cfg, sets, method)
-	if r.eval, err = newEvaluation(backend, cfg, r.memory, sets.Test, sets.Validation); err != nil {
+	if r.eval, err = newEvaluation(backend, cfg, r.memory, sets); err != nil {
 		return nil, err
 	}
 	if cfg.Guard.Drop > 0 {

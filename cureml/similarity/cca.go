@@ -7,26 +7,22 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
+// Space is a layer's features prepared for the CCA family. A constant layer has neither of the matrices.
+type Space struct {
+	inputs, width int
+	centred       *mat.Dense // [n, d], features less their mean, of Frobenius norm 1
+	u             *mat.Dense // [n, rank], an orthonormal basis of their columns in falling order of singular values
+}
+
 // MeanCCA is the mean canonical correlation of two layers' features [n, d1] and [n, d2], over as many as the smaller of
 // them has directions.
 func MeanCCA(x, y *mat.Dense) (float64, error) {
-	a, b, err := bases(x, y)
-	if err != nil || a == nil || b == nil {
-		return 0, err
-	}
-	return meanOf(correlations(a.u, b.u)), nil
+	return compare(x, y, func(a, b *Space) (float64, error) { return a.MeanCCA(b) })
 }
 
 // SVCCA is MeanCCA of the first dims singular directions of both (Raghu et al. 2017).
 func SVCCA(x, y *mat.Dense, dims int) (float64, error) {
-	if dims < 1 {
-		return 0, fmt.Errorf("similarity: SVCCA with %d directions: want 1 or more", dims)
-	}
-	a, b, err := bases(x, y)
-	if err != nil || a == nil || b == nil {
-		return 0, err
-	}
-	return meanOf(correlations(first(a.u, dims), first(b.u, dims))), nil
+	return compare(x, y, func(a, b *Space) (float64, error) { return a.SVCCA(b, dims) })
 }
 
 // PWCCA is the mean of the canonical correlations weighted by how much of the features of the smaller layer (of the first
@@ -36,12 +32,55 @@ func SVCCA(x, y *mat.Dense, dims int) (float64, error) {
 //
 // over the centred features x_j.
 func PWCCA(x, y *mat.Dense) (float64, error) {
-	a, b, err := bases(x, y)
-	if err != nil || a == nil || b == nil {
+	return compare(x, y, func(a, b *Space) (float64, error) { return a.PWCCA(b) })
+}
+
+// Procrustes is |A|² + |B|² - 2|AᵀB|_* of the centred features divided by their Frobenius norms (Ding et al. 2021): how far
+// one is from the best rotation of the other, from 0 to 2.
+func Procrustes(x, y *mat.Dense) (float64, error) {
+	return compare(x, y, func(a, b *Space) (float64, error) { return a.Procrustes(b) })
+}
+
+func compare(x, y *mat.Dense, measure func(a, b *Space) (float64, error)) (float64, error) {
+	a, err := NewSpace(x)
+	if err != nil {
 		return 0, err
 	}
-	_, dx := x.Dims()
-	if _, dy := y.Dims(); dy < dx {
+	b, err := NewSpace(y)
+	if err != nil {
+		return 0, err
+	}
+	return measure(a, b)
+}
+
+// MeanCCA is the function MeanCCA.
+func (a *Space) MeanCCA(b *Space) (float64, error) {
+	constant, err := a.check(b)
+	if err != nil || constant {
+		return 0, err
+	}
+	return meanOf(correlations(a.u, b.u)), nil
+}
+
+// SVCCA is the function SVCCA.
+func (a *Space) SVCCA(b *Space, dims int) (float64, error) {
+	if dims < 1 {
+		return 0, fmt.Errorf("similarity: SVCCA with %d directions: want 1 or more", dims)
+	}
+	constant, err := a.check(b)
+	if err != nil || constant {
+		return 0, err
+	}
+	return meanOf(correlations(first(a.u, dims), first(b.u, dims))), nil
+}
+
+// PWCCA is the function PWCCA.
+func (a *Space) PWCCA(b *Space) (float64, error) {
+	constant, err := a.check(b)
+	if err != nil || constant {
+		return 0, err
+	}
+	if b.width < a.width {
 		a, b = b, a
 	}
 	var product mat.Dense
@@ -66,17 +105,15 @@ func PWCCA(x, y *mat.Dense) (float64, error) {
 	return sum / weights, nil
 }
 
-// Procrustes is |A|² + |B|² - 2|AᵀB|_* of the centred features divided by their Frobenius norms (Ding et al. 2021): how far
-// one is from the best rotation of the other, from 0 to 2.
-func Procrustes(x, y *mat.Dense) (float64, error) {
-	a, b, err := bases(x, y)
-	if err != nil {
+// Procrustes is the function Procrustes.
+func (a *Space) Procrustes(b *Space) (float64, error) {
+	constant, err := a.check(b)
+	switch {
+	case err != nil:
 		return 0, err
-	}
-	if a == nil || b == nil {
-		if a == b {
-			return 0, nil
-		}
+	case constant && a.centred == b.centred: // both
+		return 0, nil
+	case constant:
 		return 1, nil
 	}
 	var product mat.Dense
@@ -92,24 +129,18 @@ func Procrustes(x, y *mat.Dense) (float64, error) {
 	return math.Max(0, 2-2*nuclear), nil
 }
 
-// basis is a layer's centred features of Frobenius norm 1, and an orthonormal basis [n, rank] of their columns in falling
-// order of singular values.
-type basis struct{ centred, u *mat.Dense }
-
-// bases prepares both layers; one that is constant is nil.
-func bases(x, y *mat.Dense) (a, b *basis, err error) {
-	n, _ := x.Dims()
-	if m, _ := y.Dims(); n != m || n < 2 {
-		return nil, nil, fmt.Errorf("similarity: features of %d and %d inputs: want the same inputs, 2 or more", n, m)
+// check reports whether one of the layers is constant.
+func (a *Space) check(b *Space) (constant bool, err error) {
+	if a.inputs != b.inputs || a.inputs < 2 {
+		return false, fmt.Errorf("similarity: features of %d and %d inputs: want the same inputs, 2 or more", a.inputs, b.inputs)
 	}
-	if a, err = newBasis(x); err == nil {
-		b, err = newBasis(y)
-	}
-	return a, b, err
+	return a.centred == nil || b.centred == nil, nil
 }
 
-func newBasis(x *mat.Dense) (*basis, error) {
+// NewSpace prepares features [n, d]; NaN and infinities among them are an error.
+func NewSpace(x *mat.Dense) (*Space, error) {
 	n, d := x.Dims()
+	space := &Space{inputs: n, width: d}
 	c := mat.DenseCopyOf(x)
 	var scale float64
 	for j := range d {
@@ -128,7 +159,7 @@ func newBasis(x *mat.Dense) (*basis, error) {
 	}
 	norm := mat.Norm(c, 2)
 	if norm <= 1e-13*scale*math.Sqrt(float64(n*d)) {
-		return nil, nil
+		return space, nil
 	}
 	c.Scale(1/norm, c)
 	var svd mat.SVD
@@ -142,7 +173,8 @@ func newBasis(x *mat.Dense) (*basis, error) {
 	}
 	var u mat.Dense
 	svd.UTo(&u)
-	return &basis{c, first(&u, rank)}, nil
+	space.centred, space.u = c, first(&u, rank)
+	return space, nil
 }
 
 // first are the first k columns, or all.

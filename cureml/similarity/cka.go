@@ -48,25 +48,36 @@ func ratio(kl, kk, ll float64) float64 {
 	return kl / math.Sqrt(kk) / math.Sqrt(ll)
 }
 
+// from is row i of k from the diagonal to column last-1.
+func from(k *mat.SymDense, i, last int) []float64 {
+	raw := k.RawSymmetric()
+	return raw.Data[i*raw.Stride+i : i*raw.Stride+last]
+}
+
 // centred is HKH.
 func centred(k *mat.SymDense) *mat.SymDense {
 	n := k.SymmetricDim()
-	rows := make([]float64, n)
-	var all float64
+	means := make([]float64, n)
 	for i := range n {
-		for j := range n {
-			rows[i] += k.At(i, j) / float64(n)
+		for j, v := range from(k, i, n) {
+			means[i] += v / float64(n)
+			if j > 0 {
+				means[i+j] += v / float64(n)
+			}
 		}
-		all += rows[i] / float64(n)
+	}
+	var all float64
+	for _, v := range means {
+		all += v / float64(n)
 	}
 	c := mat.NewSymDense(n, nil)
 	var largest, smallest float64
 	for i := range n {
-		largest = math.Max(largest, math.Abs(k.At(i, i)))
-		for j := i; j < n; j++ {
-			v := k.At(i, j) - rows[i] - rows[j] + all
-			smallest = math.Max(smallest, math.Abs(v))
-			c.SetSym(i, j, v)
+		row, out := from(k, i, n), from(c, i, n)
+		largest = math.Max(largest, math.Abs(row[0]))
+		for j, v := range row {
+			out[j] = v - means[i] - means[i+j] + all
+			smallest = math.Max(smallest, math.Abs(out[j]))
 		}
 	}
 	if smallest <= 1e-13*largest { // rounding of a constant matrix
@@ -78,8 +89,10 @@ func centred(k *mat.SymDense) *mat.SymDense {
 func inner(a, b *mat.SymDense) (sum float64) {
 	n := a.SymmetricDim()
 	for i := range n {
-		for j := range n {
-			sum += a.At(i, j) * b.At(i, j)
+		x, y := from(a, i, n), from(b, i, n)
+		sum -= x[0] * y[0]
+		for j, v := range x {
+			sum += 2 * v * y[j]
 		}
 	}
 	return sum
@@ -93,25 +106,31 @@ func inner(a, b *mat.SymDense) (sum float64) {
 func unbiasedHSIC(k, l *mat.SymDense, first, last int) float64 {
 	m := float64(last - first)
 	shiftK, shiftL := offDiagonalMean(k, first, last), offDiagonalMean(l, first, last)
-	var trace, sumK, sumL, cross, sizeK, sizeL float64
-	for i := first; i < last; i++ {
-		var rowK, rowL float64
-		for j := first; j < last; j++ {
-			if i == j {
+	rowsK, rowsL := make([]float64, last-first), make([]float64, last-first)
+	var trace, sizeK, sizeL float64
+	for i := range rowsK {
+		y := from(l, first+i, last)
+		for j, v := range from(k, first+i, last) {
+			if j == 0 {
 				continue
 			}
-			a, b := k.At(i, j)-shiftK, l.At(i, j)-shiftL
-			trace += a * b
-			rowK += a
-			rowL += b
-			sizeK, sizeL = math.Max(sizeK, math.Abs(a)), math.Max(sizeL, math.Abs(b))
+			a, b := v-shiftK, y[j]-shiftL
+			trace += 2 * a * b
+			rowsK[i] += a
+			rowsK[i+j] += a
+			rowsL[i] += b
+			rowsL[i+j] += b
+			sizeK, sizeL = max(sizeK, a, -a), max(sizeL, b, -b)
 		}
-		sumK += rowK
-		sumL += rowL
-		cross += rowK * rowL
 	}
 	if sizeK <= 1e-13*math.Abs(shiftK) || sizeL <= 1e-13*math.Abs(shiftL) {
 		return 0
+	}
+	var sumK, sumL, cross float64
+	for i, v := range rowsK {
+		sumK += v
+		sumL += rowsL[i]
+		cross += v * rowsL[i]
 	}
 	return (trace + sumK*sumL/((m-1)*(m-2)) - 2*cross/(m-2)) / (m * (m - 3))
 }
@@ -119,12 +138,10 @@ func unbiasedHSIC(k, l *mat.SymDense, first, last int) float64 {
 func offDiagonalMean(k *mat.SymDense, first, last int) float64 {
 	var sum float64
 	for i := first; i < last; i++ {
-		for j := first; j < last; j++ {
-			if i != j {
-				sum += k.At(i, j)
-			}
+		for _, v := range from(k, i, last)[1:] {
+			sum += v
 		}
 	}
 	m := float64(last - first)
-	return sum / (m * (m - 1))
+	return 2 * sum / (m * (m - 1))
 }

@@ -16,9 +16,36 @@ import (
 // in float64.
 const gramColumns = 4096
 
-// LinearGram is K = X·Xᵀ [n, n] of the activations x, n rows of the same length, less the mean of each feature, which
-// no CKA depends on but which costs float32 its digits. The products run on backend.
+// Grams makes Gram matrices on a device, with programs that are compiled once for a shape.
+type Grams struct{ exec *Exec }
+
+// NewGrams opens it; Close it after use.
+func NewGrams(backend compute.Backend) (*Grams, error) {
+	exec, err := NewExec(backend, func(sum, part *Node) *Node {
+		return Add(sum, ConvertDType(DotGeneral(part, []int{1}, nil, part, []int{1}, nil), dtypes.Float64))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("similarity: %w", err)
+	}
+	return &Grams{exec}, nil
+}
+
+// Close frees the programs.
+func (g *Grams) Close() { g.exec.Finalize() }
+
+// LinearGram is [Grams.Linear] for one matrix.
 func LinearGram(backend compute.Backend, x []float32, n int) (*mat.SymDense, error) {
+	g, err := NewGrams(backend)
+	if err != nil {
+		return nil, err
+	}
+	defer g.Close()
+	return g.Linear(x, n)
+}
+
+// Linear is K = X·Xᵀ [n, n] of the activations x, n rows of the same length, less the mean of each feature, which no CKA
+// depends on but which costs float32 its digits.
+func (g *Grams) Linear(x []float32, n int) (*mat.SymDense, error) {
 	if n < 4 || len(x) == 0 || len(x)%n != 0 {
 		return nil, fmt.Errorf("similarity: %d values for %d inputs: want a whole number of features each, and 4 inputs or more", len(x), n)
 	}
@@ -30,13 +57,6 @@ func LinearGram(backend compute.Backend, x []float32, n int) (*mat.SymDense, err
 		}
 	}
 	columns := min(width, gramColumns)
-	exec, err := NewExec(backend, func(sum, part *Node) *Node {
-		return Add(sum, ConvertDType(DotGeneral(part, []int{1}, nil, part, []int{1}, nil), dtypes.Float64))
-	})
-	if err != nil {
-		return nil, fmt.Errorf("similarity: %w", err)
-	}
-	defer exec.Finalize()
 	sum := tensors.FromFlatDataAndDimensions(make([]float64, n*n), n, n)
 	defer func() { sum.MustFinalizeAll() }()
 	part := make([]float32, n*columns)
@@ -49,7 +69,9 @@ func LinearGram(backend compute.Backend, x []float32, n int) (*mat.SymDense, err
 				row[j-first] = float32(float64(x[i*width+j]) - mean[j])
 			}
 		}
-		out, err := exec.Exec(sum, tensors.FromFlatDataAndDimensions(slices.Clone(part), n, columns))
+		input := tensors.FromFlatDataAndDimensions(part, n, columns)
+		out, err := g.exec.Exec(sum, input)
+		input.MustFinalizeAll()
 		if err != nil {
 			return nil, fmt.Errorf("similarity: %w", err)
 		}

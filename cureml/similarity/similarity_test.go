@@ -67,7 +67,7 @@ func layersOf(t testing.TB, s *nn.State, images []float32, pooled bool) []Layer 
 	if err != nil {
 		t.Fatal(err)
 	}
-	layers := []Layer{{"conv1", len(v) / n, v}}
+	layers := []Layer{{Name: "conv1", Width: len(v) / n, Values: v}}
 	for _, name := range []string{"layer1.1", "layer2.1", "layer3.1", "layer4.1", "logits"} {
 		layers = append(layers, byName[name])
 	}
@@ -316,5 +316,6 @@ func TestActivations(t *testing.T) {
 			want[i/l.Width*channels+i%channels] += float64(v) / float64(l.Width/channels)
 		}
 		mltest.Close(t, "pooled "+l.Name, b[k].Values, want, 1e-4, 0)
+		mltest.Close(t, "on the host, pooled "+l.Name, l.Pooled().Values, want, 1e-5, 0)
 	}
 }

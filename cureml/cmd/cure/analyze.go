@@ -24,6 +24,8 @@ type analyzeJob struct {
 	Device   compute.Backend
 	Networks []analysis.Network
 	Set      *data.Set // the images of --records
+	First    int       // record of the first of them
+	Data     string    // where they are from
 	Seed     uint64
 }
 
@@ -42,20 +44,45 @@ type analyzeCommand struct {
 // analyses are the subcommands, in the order of their notebooks.
 func analyses() []analyzeCommand {
 	return []analyzeCommand{
+		analyzeSimilarity(),
+		analyzeFeatures(),
 		analyzeMasks(),
 		analyzeRevision(),
+		analyzeCorruptions(),
+		analyzeMinPerturbation(),
 		analyzeGradients(),
+		analyzeLandscape(),
+		analyzeLinearity(),
+		analyzeLipschitz(),
+		analyzeCalibration(),
+		analyzeBoundary(),
+		analyzeTransfer(),
+		analyzeFairness(),
+		analyzeSparsity(),
 	}
 }
 
 func newAnalyze() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "analyze",
-		Short: "Take trained networks apart: JSON, tables and pictures",
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:     "analyze",
+		Short:   "Take trained networks apart: JSON, tables and pictures",
+		Example: `  cure help analyze`,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	var names []string
 	for _, a := range analyses() {
 		cmd.AddCommand(a.command())
+		names = append(names, a.name)
+	}
+	for _, c := range studies() {
+		cmd.AddCommand(c.command())
+		names = append(names, c.name)
+	}
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usage("unknown analysis %q: accepted are %s", args[0], strings.Join(names, ", "))
+		}
+		return nil
 	}
 	return cmd
 }
@@ -99,7 +126,7 @@ func (a analyzeCommand) command() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		job := analyzeJob{Seed: seed}
+		job := analyzeJob{Seed: seed, First: from, Data: ref}
 		if job.Set, err = set.Slice(from, to); err != nil {
 			return usageError{err}
 		}
