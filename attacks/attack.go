@@ -160,6 +160,9 @@ func (b Ball) Validate() error {
 	return nil
 }
 
+// Minimizes says whether the attack looks for the smallest perturbation of each image, so that its Result has Distances.
+func (a Attack) Minimizes() bool { return a.Method != nil && minimizes(a.Method) }
+
 var lossNames = []string{"ce", "kl", "cw", "dlr"}
 
 // Budget is the ball.

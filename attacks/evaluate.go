@@ -10,8 +10,9 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// DefaultBatch is the batch size where Options has none.
-const DefaultBatch = 64
+// DefaultBatch is the batch size where Options has none. On two CPU cores 44 rows run about as many images a second as 64 or 128
+// and leave fewer idle when the last images of an attack are in them.
+const DefaultBatch = 44
 
 // Options are the settings of an evaluation that are not an attack's.
 type Options struct {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gomlx/compute/dtypes"
+
 	"cure/attacks"
 	"cure/cureml/nn"
 	"cure/cureml/optim"
@@ -56,12 +58,21 @@ type Config struct {
 	Extra     ExtraConfig     `json:"extra,omitzero"`
 	Free      FreeConfig      `json:"free,omitzero"`
 	Guard     GuardConfig     `json:"guard,omitzero"`
+	// Compute is the type of the convolutions' arithmetic in training, float32 (also if empty) or bfloat16: weights, batch norm,
+	// losses and gradients of weights stay float32, and evaluations compute in float32 always.
+	Compute string `json:"compute,omitempty"`
 	// LogEvery and CheckpointEvery are in steps; both also happen at the end of an epoch.
 	LogEvery        int `json:"log_every"`
 	CheckpointEvery int `json:"checkpoint_every"`
+	// SaveEvery is the save frequency, in epochs: how often the networks are kept as weights files in the folder snapshots of
+	// the run, at the start and at the end too. 0 keeps none.
+	SaveEvery int `json:"save_every,omitempty"`
 	// EvalEvery is in epochs, EvalImages how many images such an evaluation takes at most; 0 switches it off.
 	EvalEvery  int `json:"eval_every"`
 	EvalImages int `json:"eval_images"`
+	// EvalTrainImages is how many of the training images, counted from the first and not augmented, are measured in the
+	// same way: what the network knows by heart. 0 means none.
+	EvalTrainImages int `json:"eval_train_images,omitempty"`
 }
 
 // AttackConfig is the attack of training: an eps-ball, eps and step size in [0,1] pixels.
@@ -124,8 +135,12 @@ func (c Config) Validate() error {
 	if err := first(
 		c.Arch.Validate(), c.Schedule.Validate(), c.SGD.Validate(), c.Attack.Validate(), c.Average.validate(), c.Layerwise.validate(),
 		count("epochs", c.Epochs, 1), count("batch", c.Batch, 1), count("log_every", c.LogEvery, 1),
-		count("checkpoint_every", c.CheckpointEvery, 1), count("eval_every", c.EvalEvery, 0), count("eval_images", c.EvalImages, 0),
+		count("checkpoint_every", c.CheckpointEvery, 1), count("save_every", c.SaveEvery, 0), count("eval_every", c.EvalEvery, 0),
+		count("eval_images", c.EvalImages, 0), count("eval_train_images", c.EvalTrainImages, 0),
 	); err != nil {
+		return err
+	}
+	if _, err := c.compute(); err != nil {
 		return err
 	}
 	if c.Batch > 1<<16 {
@@ -166,6 +181,17 @@ func weight(name string, v float64) error {
 		return fmt.Errorf("cureml: %s %v: want 0 or more", name, v)
 	}
 	return nil
+}
+
+// compute is the type of the convolutions' arithmetic.
+func (c Config) compute() (dtypes.DType, error) {
+	switch c.Compute {
+	case "", "float32":
+		return dtypes.Float32, nil
+	case "bfloat16":
+		return dtypes.BFloat16, nil
+	}
+	return dtypes.InvalidDType, fmt.Errorf("cureml: compute %q: accepted are float32, bfloat16", c.Compute)
 }
 
 // rate is the learning rate of a step.

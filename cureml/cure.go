@@ -28,65 +28,94 @@ func CURE(c Config) Method {
 	}}
 	inner := &Inner{PGD: pgd, Mode: c.Attack.mode(nn.Eval), Context: natural}
 	return Method{Name: c.Method, Inner: inner, Networks: []Network{revision}, Update: func(u *Update) Outcome {
-		mode, rev := c.Cure.revisionMode(), u.Nets[Revision]
-		nat := u.Student.Forward(nn.Train, u.X)
-		revNat := StopGradient(rev.Forward(mode, u.X))
-		adv := u.Student.Forward(nn.Train, u.Adv)
-		revAdv := StopGradient(rev.Forward(mode, u.Adv))
-
-		t := cureTerms{
-			ceNat:    mean(attacks.CrossEntropy(nat, u.Y)),
-			ceAdv:    mean(attacks.CrossEntropy(adv, u.Y)),
-			kl:       mean(attacks.KL(nat, adv)),
-			revision: Add(mean(attacks.KL(revNat, nat)), mean(attacks.KL(revAdv, adv))),
+		s := c.Cure.Select(u)
+		o := Outcome{Grads: s.Grads, Log: s.Log}
+		if c.Cure.Face == "paper" {
+			o.Keep = s.Below
+		} else {
+			zeroMasked(o.Grads, s.Below)
 		}
-		o := c.Cure.face()(c.Cure, u, t)
-		o.Log = append(o.Log, Term{"ce", t.ceNat}, Term{"ce_adv", t.ceAdv}, Term{"kl", t.kl}, Term{"revision", t.revision},
-			Term{"train_accuracy", accuracy(nat, u.Y)}, Term{"train_adv_accuracy", accuracy(adv, u.Y)})
 		return o
 	}}
+}
+
+// Selection is how CURE judges the weights on a batch. Its slices have an entry for each of Update.Names.
+type Selection struct {
+	Log    []Term  // the loss and what it is made of
+	Grads  []*Node // of the loss; nothing is masked in them yet
+	Scores []*Node // by which entries are conserved; nil for tensors of which the face conserves nothing
+	Below  []*Node // the conserved entries: those whose score is below the percentile of their tensor; nil likewise
+}
+
+// Select runs the student and the revision model on clean and attacked images, and picks the entries to conserve. The
+// update needs X, Y, Adv, Names, the student and the network of role Revision.
+func (c CureConfig) Select(u *Update) Selection {
+	mode, rev := c.revisionMode(), u.Nets[Revision]
+	nat := u.Student.Forward(nn.Train, u.X)
+	revNat := StopGradient(rev.Forward(mode, u.X))
+	adv := u.Student.Forward(nn.Train, u.Adv)
+	revAdv := StopGradient(rev.Forward(mode, u.Adv))
+
+	t := cureTerms{
+		ceNat:    mean(attacks.CrossEntropy(nat, u.Y)),
+		ceAdv:    mean(attacks.CrossEntropy(adv, u.Y)),
+		kl:       mean(attacks.KL(nat, adv)),
+		revision: Add(mean(attacks.KL(revNat, nat)), mean(attacks.KL(revAdv, adv))),
+	}
+	var loss *Node
+	var s Selection
+	loss, s.Grads, s.Scores = c.face()(c, u, t)
+	s.Below = below(s.Scores, c.Percentile)
+	s.Log = []Term{{"loss", loss}, {"ce", t.ceNat}, {"ce_adv", t.ceAdv}, {"kl", t.kl}, {"revision", t.revision},
+		{"train_accuracy", accuracy(nat, u.Y)}, {"train_adv_accuracy", accuracy(adv, u.Y)}}
+	return s
+}
+
+// Prominence is the score of face paper, RGP(w) = α·|∂CE(x)/∂w| + (1-α)·|∂CE(x')/∂w|, of the two gradients of a tensor.
+func (c CureConfig) Prominence(nat, adv *Node) *Node {
+	return Add(MulScalar(Abs(nat), c.Alpha), MulScalar(Abs(adv), 1-c.Alpha))
 }
 
 // cureTerms are the scalars that the losses of all faces are made of.
 type cureTerms struct{ ceNat, ceAdv, kl, revision *Node }
 
-func curePaper(c CureConfig, u *Update, t cureTerms) Outcome {
-	loss := Add(Add(t.ceNat, t.kl), MulScalar(t.revision, c.Gamma))
-	o := Outcome{Grads: u.Gradient(loss), Log: []Term{{"loss", loss}}}
-	masked := u.masked(func(name string) bool { return c.MaskClassifier || !isClassifier(name) })
+// A cureFace is a reading of the method: its loss, the gradients of that, and the scores of what it may conserve.
+type cureFace func(c CureConfig, u *Update, t cureTerms) (loss *Node, grads, scores []*Node)
+
+func curePaper(c CureConfig, u *Update, t cureTerms) (loss *Node, grads, scores []*Node) {
+	loss = Add(Add(t.ceNat, t.kl), MulScalar(t.revision, c.Gamma))
+	grads, scores = u.Gradient(loss), make([]*Node, len(u.Names))
 	nat, adv := u.Gradient(t.ceNat), u.Gradient(t.ceAdv)
-	scores := make([]*Node, len(u.Names))
-	for _, i := range masked {
-		scores[i] = Add(MulScalar(Abs(nat[i]), c.Alpha), MulScalar(Abs(adv[i]), 1-c.Alpha))
+	for i, name := range u.Names {
+		if c.MaskClassifier || !isClassifier(name) {
+			scores[i] = c.Prominence(nat[i], adv[i])
+		}
 	}
-	o.Keep = below(scores, masked, c.Percentile)
-	return o
+	return loss, grads, scores
 }
 
-func cureReleased(c CureConfig, u *Update, t cureTerms) Outcome {
-	loss := Add(Add(MulScalar(t.ceNat, c.Alpha), MulScalar(t.ceAdv, 1-c.Alpha)), MulScalar(t.revision, c.Gamma))
-	o := Outcome{Grads: u.Gradient(loss), Log: []Term{{"loss", loss}}}
-	masked := u.masked(func(name string) bool { return !isClassifier(name) })
-	scores := make([]*Node, len(u.Names))
-	for _, i := range masked {
-		scores[i] = Abs(o.Grads[i])
+func cureReleased(c CureConfig, u *Update, t cureTerms) (loss *Node, grads, scores []*Node) {
+	loss = Add(Add(MulScalar(t.ceNat, c.Alpha), MulScalar(t.ceAdv, 1-c.Alpha)), MulScalar(t.revision, c.Gamma))
+	grads, scores = u.Gradient(loss), make([]*Node, len(u.Names))
+	for i, name := range u.Names {
+		if !isClassifier(name) {
+			scores[i] = Abs(grads[i])
+		}
 	}
-	zeroMasked(o.Grads, below(scores, masked, c.Percentile))
-	return o
+	return loss, grads, scores
 }
 
-func cureReleasedSoft(c CureConfig, u *Update, t cureTerms) Outcome {
-	loss := Add(Add(t.ceNat, MulScalar(t.kl, c.Beta)), MulScalar(t.revision, c.Gamma))
-	o := Outcome{Grads: u.Gradient(loss), Log: []Term{{"loss", loss}}}
-	masked := u.masked(func(name string) bool { return strings.Contains(name, "conv1") && name != u.Names[0] })
+func cureReleasedSoft(c CureConfig, u *Update, t cureTerms) (loss *Node, grads, scores []*Node) {
+	loss = Add(Add(t.ceNat, MulScalar(t.kl, c.Beta)), MulScalar(t.revision, c.Gamma))
+	grads, scores = u.Gradient(loss), make([]*Node, len(u.Names))
 	nat, rob := u.Gradient(t.ceNat), u.Gradient(t.kl)
-	scores := make([]*Node, len(u.Names))
-	for _, i := range masked {
-		// The released code differentiates KL here, without the β that the loss gives it.
-		scores[i] = Add(MulScalar(nat[i], c.Alpha), MulScalar(rob[i], 1-c.Alpha))
+	for i, name := range u.Names {
+		if strings.Contains(name, "conv1") && i > 0 { // tensor 0 is the stem
+			// The released code differentiates KL here, without the β that the loss gives it.
+			scores[i] = Add(MulScalar(nat[i], c.Alpha), MulScalar(rob[i], 1-c.Alpha))
+		}
 	}
-	zeroMasked(o.Grads, below(scores, masked, c.Percentile))
-	return o
+	return loss, grads, scores
 }
 
 // isClassifier goes by the names that the released code excludes.
@@ -94,25 +123,20 @@ func isClassifier(name string) bool {
 	return strings.Contains(name, "linear") || strings.Contains(name, "fc") || strings.Contains(name, "logits")
 }
 
-// masked lists the indices of the tensors that pick selects.
-func (u *Update) masked(pick func(name string) bool) (indices []int) {
-	for i, name := range u.Names {
-		if pick(name) {
-			indices = append(indices, i)
+// below marks, in each tensor of scores, the entries strictly below its percentile; where there are no scores it is nil.
+func below(scores []*Node, percentile float64) []*Node {
+	var picked []*Node
+	for _, s := range scores {
+		if s != nil {
+			picked = append(picked, s)
 		}
 	}
-	return indices
-}
-
-// below marks, in each tensor of scores that is listed, the entries strictly below its percentile; others get nil.
-func below(scores []*Node, listed []int, percentile float64) []*Node {
-	picked := make([]*Node, len(listed))
-	for k, i := range listed {
-		picked[k] = scores[i]
-	}
+	thresholds := optim.Percentile(picked, percentile)
 	masks := make([]*Node, len(scores))
-	for k, threshold := range optim.Percentile(picked, percentile) {
-		masks[listed[k]] = LessThan(picked[k], threshold)
+	for i, s := range scores {
+		if s != nil {
+			masks[i], thresholds = LessThan(s, thresholds[0]), thresholds[1:]
+		}
 	}
 	return masks
 }

@@ -62,10 +62,8 @@ func checkCure(all Config) error {
 		share("cure.alpha", c.Alpha), share("cure.ema_decay", c.EMADecay), share("cure.ema_rate", c.EMARate))
 }
 
-func (c CureConfig) face() func(CureConfig, *Update, cureTerms) Outcome {
-	return map[string]func(CureConfig, *Update, cureTerms) Outcome{
-		"paper": curePaper, "released": cureReleased, "rgp_soft": cureReleasedSoft,
-	}[c.Face]
+func (c CureConfig) face() cureFace {
+	return map[string]cureFace{"paper": curePaper, "released": cureReleased, "rgp_soft": cureReleasedSoft}[c.Face]
 }
 
 // revisionMode is the batch-norm mode of the revision model.

@@ -109,4 +109,4 @@ func (d *display) say(text string) {
 
 // shownFirst orders the numbers of a progress line.
 var shownFirst = []string{"epoch", "loss", "ce", "ce_adv", "kl", "revision", "train_accuracy", "train_adv_accuracy",
-	"plain_loss", "test_clean", "test_robust", "val_clean", "val_robust", "guard_robust", "lr", "images_per_s", "seconds"}
+	"plain_loss", "test_clean", "test_robust", "train_clean", "train_robust", "val_clean", "val_robust", "guard_robust", "lr", "images_per_s", "seconds"}

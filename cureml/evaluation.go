@@ -35,8 +35,9 @@ func HostModel(backend compute.Backend, s *nn.State) attacks.Model {
 	return Model(backend, s.Arch, s.Tensors, values)
 }
 
-// evaluation measures the student, or its average where the run keeps one, between epochs: clean accuracy and robust accuracy under PGD-10 of the training
-// budget, on the first images of the test set, which select nothing, and of the validation split, which does.
+// evaluation measures the student, or its average where the run keeps one, between epochs: clean accuracy and robust
+// accuracy under PGD-10 of the training budget, on the first images of the test set, which select nothing, of the
+// validation split, which does, and, where the config asks for them, of the training images.
 type evaluation struct {
 	role      string // the network that is measured
 	list      []nn.Tensor
@@ -47,21 +48,25 @@ type evaluation struct {
 	model     func(values []*tensors.Tensor) attacks.Model
 }
 
-func newEvaluation(backend compute.Backend, cfg Config, m *Memory, test, validation *data.Set) (*evaluation, error) {
+func newEvaluation(backend compute.Backend, cfg Config, m *Memory, sets Sets) (*evaluation, error) {
 	e := &evaluation{role: student, list: m.roles[0].list, parts: map[string]*data.Set{}, seed: int64(cfg.Seed)}
 	if cfg.Average.Decay > 0 {
 		e.role = Averaged
 	}
 	e.model = func(values []*tensors.Tensor) attacks.Model { return Model(backend, cfg.Arch, e.list, values) }
-	for prefix, set := range map[string]*data.Set{"test": test, "val": validation} {
-		if set == nil || cfg.EvalImages == 0 {
+	for _, p := range []struct {
+		prefix string
+		set    *data.Set
+		most   int
+	}{{"test", sets.Test, cfg.EvalImages}, {"val", sets.Validation, cfg.EvalImages}, {"train", sets.Train, cfg.EvalTrainImages}} {
+		if p.set == nil || p.most == 0 {
 			continue
 		}
-		part, err := set.Slice(0, min(cfg.EvalImages, set.Len()))
+		part, err := p.set.Slice(0, min(p.most, p.set.Len()))
 		if err != nil {
 			return nil, err
 		}
-		e.parts[prefix] = part
+		e.parts[p.prefix] = part
 	}
 	pgd := cfg.Attack.pgd("ce", attacks.Uniform)
 	pgd.Steps, pgd.StepSize = 10, pgd.Ball.Eps/4

@@ -15,7 +15,8 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// folder is a run's directory: config.json, metrics.jsonl, checkpoint.safetensors and, at the end, final.safetensors.
+// folder is a run's directory: config.json, metrics.jsonl, checkpoint.safetensors, snapshots where the config asks for them
+// and, at the end, final.safetensors.
 type folder struct {
 	dir     string
 	lock    *os.File

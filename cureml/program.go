@@ -25,9 +25,15 @@ type program struct {
 // writes is taken from the frame, and what it returns comes out of run. It is called at the first run.
 func (p *programs) compile(name string, reads, writes []string, build func(f *Frame, in []*Node) []*Node) (*program, error) {
 	g := &program{name: name, backend: p.backend, memory: p.memory, reads: reads, writes: writes}
-	var err error
+	dtype, err := p.cfg.compute()
+	if err != nil {
+		return nil, err
+	}
 	g.exec, err = NewExec(p.backend, func(inputs []*Node) []*Node {
 		f := p.memory.frame(reads, inputs[:len(reads)])
+		for _, net := range f.Nets {
+			net.Compute = dtype
+		}
 		rest := build(f, inputs[len(reads):])
 		outputs := make([]*Node, 0, len(writes)+len(rest))
 		for _, name := range writes {

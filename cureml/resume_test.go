@@ -113,15 +113,19 @@ func (x trial) wantResumes(t *testing.T, what string, stops ...int) {
 	}
 }
 
-// tensorsOf is every tensor of a run's checkpoint, and every file of weights in its folder.
+// tensorsOf is every tensor of a run's checkpoint, and every file of weights in its folder and among its snapshots.
 func tensorsOf(t *testing.T, dir string) string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*.safetensors"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	kept, err := filepath.Glob(filepath.Join(dir, snapshotsFolder, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var b strings.Builder
-	for _, path := range paths {
+	for _, path := range append(paths, kept...) {
 		d, err := weights.Read(path)
 		if err != nil {
 			t.Fatal(err)

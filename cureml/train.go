@@ -142,7 +142,7 @@ func newRun(backend compute.Backend, cfg Config, start *nn.State, sets Sets, f *
 		r.phases = append(r.phases, runPhase{ph, p})
 	}
 	r.batcher = newBatcher(cfg, sets, method)
-	if r.eval, err = newEvaluation(backend, cfg, r.memory, sets.Test, sets.Validation); err != nil {
+	if r.eval, err = newEvaluation(backend, cfg, r.memory, sets); err != nil {
 		return nil, err
 	}
 	if cfg.Guard.Drop > 0 {
@@ -278,7 +278,10 @@ func (r *run) endOfEpoch(ctx context.Context) error {
 	if err := r.evaluate(ctx); err != nil {
 		return err
 	}
-	return r.watch(ctx)
+	if err := r.watch(ctx); err != nil {
+		return err
+	}
+	return r.snapshot()
 }
 
 // evaluate measures test and validation images.

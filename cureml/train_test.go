@@ -266,6 +266,7 @@ func TestConfigValidation(t *testing.T) {
 		"cure.face":          func(c *Config) { c.Cure.Face = "poster" },
 		"cure.percentile 30": func(c *Config) { c.Cure.Percentile = 30 },
 		"cure.ema_bn":        func(c *Config) { c.Cure.EMABN = "none" },
+		"compute \"half\"":   func(c *Config) { c.Compute = "half" },
 		"learning rate 0":    func(c *Config) { c.Schedule.Max = 0 },
 		"momentum 2":         func(c *Config) { c.SGD.Momentum = 2 },
 		"validation 1":       func(c *Config) { c.Validation = 1 },

@@ -40,6 +40,7 @@ type Corrupted struct {
 	Dir     string
 	Name    string   // "CIFAR-10-C", "CIFAR-100-C", or what CorruptedInfo says
 	Split   string   // "test", or what CorruptedInfo says
+	First   int      // record of the clean set that the first images were made from: 0, or what CorruptedInfo says
 	Classes []string // class names, indexed by label
 	Names   []string // the corruptions that are there, sorted
 
@@ -171,7 +172,10 @@ func (c *Corrupted) readInfo() error {
 	if info.Set == "" || len(info.Classes) == 0 {
 		return fmt.Errorf("data: %s: set or classes are missing", path)
 	}
-	c.Name, c.Split, c.Classes = info.Set, info.Split, info.Classes
+	if r := info.Records; r != [2]int{} && (r[0] < 0 || r[1]-r[0] != c.Len()) {
+		return fmt.Errorf("data: %s: records %v for %d images: want as many as from a to b-1, or none", path, r, c.Len())
+	}
+	c.Name, c.Split, c.Classes, c.First = info.Set, info.Split, info.Classes, info.Records[0]
 	return nil
 }
 

@@ -87,13 +87,19 @@ func TestCorruptedInfo(t *testing.T) {
 	dir := corruptedFolder(t, 2, func(i int) int { return i })
 	writeTo(t, dir, CorruptedInfoFile, []byte(`{"set": "SVHN", "split": "train", "classes": ["0", "1"]}`))
 	c, err := OpenCorrupted(dir)
-	if err != nil || c.Name != "SVHN" || c.Split != "train" || len(c.Classes) != 2 {
+	if err != nil || c.Name != "SVHN" || c.Split != "train" || len(c.Classes) != 2 || c.First != 0 {
 		t.Fatalf("%+v, %v", c, err)
+	}
+	writeTo(t, dir, CorruptedInfoFile, []byte(`{"set": "SVHN", "records": [7, 9], "classes": ["0", "1"]}`))
+	if c, err := OpenCorrupted(dir); err != nil || c.First != 7 {
+		t.Errorf("records 7 and 8: %+v, %v", c, err)
 	}
 	for text, want := range map[string]string{
 		`{"set": "SVHN", "classes": ["0"]}`: "label 1 of image 1: want 0 to 0 (SVHN)",
 		`{"set": "SVHN"}`:                   "set or classes are missing",
 		`{"set": `:                          "corruptions.json: unexpected end of JSON input",
+		`{"set": "SVHN", "records": [7, 8], "classes": ["0", "1"]}`:  "records [7 8] for 2 images: want as many as from a to b-1, or none",
+		`{"set": "SVHN", "records": [-2, 0], "classes": ["0", "1"]}`: "records [-2 0] for 2 images",
 	} {
 		writeTo(t, dir, CorruptedInfoFile, []byte(text))
 		if _, err := OpenCorrupted(dir); err == nil || !strings.Contains(err.Error(), want) {

@@ -69,7 +69,7 @@ func TestInvert(t *testing.T) {
 }
 
 // crossEntropy is that of each image, in float64 from logits of the network.
-func crossEntropy(t *testing.T, net Network, images []float32, labels []int32) []float64 {
+func lossesOf(t *testing.T, net Network, images []float32, labels []int32) []float64 {
 	t.Helper()
 	layers, err := similarity.Activations(mltest.GoBackend(t), net.State, images, len(labels), true)
 	if err != nil {
@@ -119,7 +119,7 @@ func TestGradients(t *testing.T) {
 				want[i] += unit * float64(g[i*imageValues+k])
 			}
 		}
-		high, low := crossEntropy(t, net, up, set.Labels), crossEntropy(t, net, down, set.Labels)
+		high, low := lossesOf(t, net, up, set.Labels), lossesOf(t, net, down, set.Labels)
 		got := make([]float64, 4)
 		for i := range got {
 			got[i] = (high[i] - low[i]) / (2 * h)

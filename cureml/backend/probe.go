@@ -68,7 +68,7 @@ func examine(p Plugin) (Plugin, error) {
 	return p, nil
 }
 
-// try runs the plugin with our flags, and again without them if that fails: then the flags are left out for good.
+// try runs the plugin with our flags, and while that fails again with one less: those are left out for good.
 func try(p Plugin, ours []string) (trial, error) {
 	attempt := func(flags []string) (trial, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), probeTime)
@@ -92,8 +92,8 @@ func try(p Plugin, ours []string) (trial, error) {
 		return result, nil
 	}
 	result, err := attempt(ours)
-	if err != nil && len(ours) > 0 {
-		result, err = attempt(nil)
+	for n := len(ours) - 1; err != nil && n >= 0; n-- {
+		result, err = attempt(ours[:n])
 	}
 	if err != nil {
 		hint := ""

@@ -3,6 +3,7 @@ package backend
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -22,18 +23,19 @@ func tuningOff() bool {
 // package documentation). XLA aborts the process on flags that its build does not know, so it is tried first.
 const oneDNNFlag = "--xla_cpu_experimental_onednn_custom_call=true"
 
+// noYNNFlag switches off XLA:CPU's own fusions with the library YNNPACK, which take convolutions away from oneDNN: forwards
+// of a ResNet-18 of width 16 run 1.3 times as fast without them, gradients with regard to images 1.15 times.
+const noYNNFlag = "--xla_cpu_experimental_ynn_fusion_type="
+
 // flagsFor lists the XLA flags that we would like for a plugin; those whose name the user has set are left alone.
 func flagsFor(p Plugin) []string {
-	flag := oneDNNFlag
+	flags := []string{oneDNNFlag, noYNNFlag}
 	if p.Platform == CUDA {
-		flag = cudaDataFlag(p.Path)
+		flags = []string{cudaDataFlag(p.Path)}
 	} else if tuningOff() {
 		return nil
 	}
-	if flag == "" || mentions(userFlags(), flag) {
-		return nil
-	}
-	return []string{flag}
+	return slices.DeleteFunc(flags, func(flag string) bool { return flag == "" || mentions(userFlags(), flag) })
 }
 
 // cudaDataFlag tells XLA where NVIDIA's compiler and device library lie: in the folder nvidia/cu13 beside the plugin's
@@ -69,7 +71,7 @@ func joinFlags(ours []string, users string) string {
 }
 
 // mallocVariables are what a user sets to tune glibc's malloc; if any is there, ours stay out of it.
-var mallocVariables = []string{"GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_MMAP_MAX_"}
+var mallocVariables = []string{"GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_MMAP_MAX_", "MALLOC_ARENA_MAX"}
 
 func userTunesMalloc() bool {
 	for _, name := range mallocVariables {

@@ -108,9 +108,14 @@ func readCard(path string) (*Card, error) {
 	return c, nil
 }
 
-// Cards are all cards of the folder, sorted by their names.
+// Cards are all cards of the benchmark, sorted by their names.
 func (b *Benchmark) Cards() (cards []*Card, err error) {
-	paths, err := filepath.Glob(filepath.Join(b.Dir, "cards", "*.json"))
+	return ReadCards(filepath.Join(b.Dir, "cards"))
+}
+
+// ReadCards reads all cards in a folder, sorted by their names.
+func ReadCards(dir string) (cards []*Card, err error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
 		return nil, fmt.Errorf("benchmark: %w", err)
 	}

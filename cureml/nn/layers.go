@@ -24,6 +24,9 @@ func (p *pass) convolve(x, w *Node, stride int) *Node {
 		x, w = ConvertDType(x, c), ConvertDType(w, c)
 	}
 	k := w.Shape().Dim(0)
+	if even := x.Shape().Dim(1)%2 == 0 && x.Shape().Dim(2)%2 == 0; stride == 2 && even && (k == 1 || k == 3 && !p.same) {
+		return ConvertDType(halve(x, w), dtype)
+	}
 	pad := [2]int{k / 2, k / 2}
 	if p.same {
 		all := max(k-stride, 0)
@@ -59,8 +62,8 @@ func (p *pass) pool(x *Node) *Node {
 	return x
 }
 
-// relu is max(0, x). The constant comes first because gomlx gives the gradient of a tie to the first: it is 0 at 0, as
-// PyTorch's.
+// relu is max(0, x), with gradient 0 at 0, as PyTorch's. The gradient looks at the output alone, so that XLA is free to
+// compute relu together with what comes before it.
 func relu(x *Node) *Node { return Max(ScalarZero(x.Graph(), x.DType()), x) }
 
 // silu is x·sigmoid(x), also called swish.

@@ -104,7 +104,7 @@ func (v *evaluator) evaluate(net *network, set *data.Set, list []attacks.Attack,
 	defer cancel()
 	r, err := v.programs.Evaluate(ctx, model.Weights, set.Images, set.Labels, list, attacks.Options{KeepAdv: keep})
 	if errors.Is(err, context.Canceled) {
-		return nil, fmt.Errorf("study: interrupted; running the cell again repeats the attacks on %s", net.name)
+		return nil, fmt.Errorf("study: interrupted; doing the same again repeats the attacks on %s", net.name)
 	}
 	if err != nil {
 		return nil, err

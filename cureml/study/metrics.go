@@ -14,7 +14,8 @@ type Line struct {
 	// guard, for an accuracy on a batch trained on.
 	Kind string
 	// Values are its numbers: step, epoch and seconds in every line; of train lines lr, loss and its terms, train_accuracy
-	// and train_adv_accuracy; of eval lines test_clean and test_robust (under PGD-10), as shares.
+	// and train_adv_accuracy; of eval lines test_clean and test_robust (under PGD-10), as shares, and train_clean and
+	// train_robust where the config asks for training images too.
 	Values map[string]float64
 }
 

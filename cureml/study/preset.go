@@ -71,6 +71,15 @@ func FromEnv() (Preset, error) {
 	if name == "" {
 		name = "mini"
 	}
+	p, err := FindPreset(name)
+	if err != nil {
+		err = fmt.Errorf("%w (from %s)", err, PresetEnv)
+	}
+	return p, err
+}
+
+// FindPreset is the preset of a name.
+func FindPreset(name string) (Preset, error) {
 	var names []string
 	for _, p := range presets {
 		if p.Name == name {
@@ -78,7 +87,7 @@ func FromEnv() (Preset, error) {
 		}
 		names = append(names, p.Name)
 	}
-	return Preset{}, fmt.Errorf("study: %s is %q: accepted are %s", PresetEnv, name, strings.Join(names, ", "))
+	return Preset{}, fmt.Errorf("study: unknown preset %q: accepted are %s", name, strings.Join(names, ", "))
 }
 
 // Config is the recipe of a method (natural, at, trades, cure ...) at this size: [cureml.Defaults] with the preset's

@@ -28,13 +28,11 @@ func (s *Study) Network(name string) (analysis.Network, error) {
 // The key holds everything that the result depends on, such as the [analysis.Network.Sum] of networks, the name and length of
 // a set of images, and all settings. An interrupt ends compute's context.
 func Remember[T any](s *Study, name string, key any, compute func(ctx context.Context) (T, error)) (result T, err error) {
-	text, err := json.Marshal(key)
+	path, err := s.remembered(name, key)
 	if err != nil {
-		return result, fmt.Errorf("study: the key of %s: %w", name, err)
+		return result, err
 	}
-	sum := sha256.Sum256(text)
-	path := filepath.Join(s.Dir, "analyses", fmt.Sprintf("%s-%s.json", name, hex.EncodeToString(sum[:8])))
-	text, err = os.ReadFile(path)
+	text, err := os.ReadFile(path)
 	if err == nil {
 		if err := json.Unmarshal(text, &result); err != nil {
 			return result, fmt.Errorf("study: %s: %w", path, err)
@@ -59,4 +57,14 @@ func Remember[T any](s *Study, name string, key any, compute func(ctx context.Co
 		return result, fmt.Errorf("study: %w", err)
 	}
 	return result, nil
+}
+
+// remembered is the file of a result.
+func (s *Study) remembered(name string, key any) (string, error) {
+	text, err := json.Marshal(key)
+	if err != nil {
+		return "", fmt.Errorf("study: the key of %s: %w", name, err)
+	}
+	sum := sha256.Sum256(text)
+	return filepath.Join(s.Dir, "analyses", fmt.Sprintf("%s-%s.json", name, hex.EncodeToString(sum[:8]))), nil
 }

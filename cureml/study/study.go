@@ -19,19 +19,26 @@ import (
 type Study struct {
 	Preset
 	Dir string // of the runs
+	// Saved is a folder with what runs have measured, and without their weights, as [Study.Keep] fills it; it may be empty or
+	// missing. What Dir lacks is read from there, as long as it was made with the same config.
+	Saved string
+	// OpenDevice opens the backend, once; nil means what [Study.Backend] says.
+	OpenDevice func() (compute.Backend, error)
 
 	device compute.Backend
 	sets   cureml.Sets
 }
 
-// Open is the study in the folder of root that is called as the preset of CURE_PRESET, such as runs/mini. The folder is
-// made by the first run.
-func Open(root string) (*Study, error) {
+// Open is the study in the folder of root that is called as the preset of CURE_PRESET, such as runs/mini, or, where
+// folders are named, further inside: Open("runs", "layerwise") is in runs/mini/layerwise. The folder is made by the first
+// run. Saved is the folder of the same name in saved instead of root.
+func Open(root string, folders ...string) (*Study, error) {
 	p, err := FromEnv()
 	if err != nil {
 		return nil, err
 	}
-	return &Study{Preset: p, Dir: filepath.Join(root, p.Name)}, nil
+	inside := filepath.Join(append([]string{p.Name}, folders...)...)
+	return &Study{Preset: p, Dir: filepath.Join(root, inside), Saved: filepath.Join(filepath.Dir(root), "saved", inside)}, nil
 }
 
 // Run is the folder of a run.
@@ -40,15 +47,21 @@ func (s *Study) Run(name string) string { return filepath.Join(s.Dir, name) }
 // Final is the file that holds the weights of a finished run, for Config.Init of another one.
 func (s *Study) Final(run string) string { return filepath.Join(s.Dir, run, "final.safetensors") }
 
-// Metrics reads metrics.jsonl of a run.
-func (s *Study) Metrics(run string) (Metrics, error) { return ReadMetrics(s.Run(run)) }
+// Metrics reads metrics.jsonl of a run, or of what was saved of it.
+func (s *Study) Metrics(run string) (Metrics, error) { return ReadMetrics(s.folder(run)) }
 
 // Backend is where the study computes: XLA, which is installed when it is missing, or what GOMLX_BACKEND names.
 func (s *Study) Backend() (compute.Backend, error) {
 	if s.device != nil {
 		return s.device, nil
 	}
-	b, err := backend.Open(backend.Options{Install: true, Deterministic: true})
+	open := s.OpenDevice
+	if open == nil {
+		open = func() (compute.Backend, error) {
+			return backend.Open(backend.Options{Install: true, Deterministic: true})
+		}
+	}
+	b, err := open()
 	if err == nil {
 		s.device = b
 	}

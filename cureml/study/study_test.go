@@ -219,7 +219,7 @@ func TestInterrupt(t *testing.T) {
 		}
 	}()
 	_, err := s.Train("natural", c, nil)
-	if err == nil || !strings.Contains(err.Error(), "running the cell again") {
+	if err == nil || !strings.Contains(err.Error(), "doing the same again") {
 		t.Fatalf("got error %v, want one that says how to go on", err)
 	}
 	if Finished(s.Run("natural"), c) {

@@ -19,23 +19,21 @@ import (
 // same config is not repeated, one that was interrupted goes on; one of another config is an error, as is one whose
 // Config.Init has changed since.
 //
+// A run that Saved holds counts as finished, unless Dir has one of that name.
+//
 // each, which may be nil, is called with every line of metrics.jsonl in its order: those of earlier at once, those of
 // this training within a second. It is never called twice at the same time.
 func (s *Study) Train(name string, c cureml.Config, each func(Line)) (Metrics, error) {
-	dir := s.Run(name)
 	if each == nil {
 		each = func(Line) {}
 	}
-	if err := checkStart(dir, c.Init); err != nil {
-		return nil, err
-	}
-	same, err := sameConfig(dir, c)
+	saved, err := s.saved(name, c)
 	if err != nil {
 		return nil, err
 	}
-	f := &follower{dir: dir, each: each}
-	if !same || !Finished(dir, c) {
-		if err := s.train(dir, c, f); err != nil {
+	f := &follower{dir: s.folder(name), each: each}
+	if !saved {
+		if err := s.finish(f, s.Run(name), c); err != nil {
 			return nil, err
 		}
 	}
@@ -43,6 +41,27 @@ func (s *Study) Train(name string, c cureml.Config, each func(Line)) (Metrics, e
 		return nil, err
 	}
 	return f.seen, nil
+}
+
+// finish trains the run in dir to its end, if it is not there yet.
+func (s *Study) finish(f *follower, dir string, c cureml.Config) error {
+	f.dir = dir
+	if err := checkStart(dir, c.Init); err != nil {
+		return err
+	}
+	if !cureml.IsRun(dir) {
+		return s.train(dir, c, f)
+	}
+	old, same, err := s.same(dir, c)
+	switch {
+	case err != nil:
+		return err
+	case !same:
+		return fmt.Errorf("study: %s holds a run with another config: give this one another name, or delete that folder", dir)
+	case Finished(dir, c):
+		return nil
+	}
+	return s.train(dir, old, f)
 }
 
 func (s *Study) train(dir string, c cureml.Config, f *follower) error {
@@ -66,32 +85,36 @@ func (s *Study) train(dir string, c cureml.Config, f *follower) error {
 	_, err = cureml.Train(ctx, device, c, sets, dir, true, f)
 	stop()
 	if errors.Is(err, cureml.ErrInterrupted) {
-		return fmt.Errorf("study: interrupted; %s keeps all of it, and running the cell again goes on from there", dir)
+		return fmt.Errorf("study: interrupted; %s keeps all of it, and doing the same again goes on from there", dir)
 	}
 	return err
 }
 
-// sameConfig reports whether dir holds a run of c. A run of another config is an error.
-func sameConfig(dir string, c cureml.Config) (bool, error) {
-	if !cureml.IsRun(dir) {
-		return false, nil
+// same reads the config of the run in dir and reports whether it is c. Networks that a run starts or learns from are the
+// same where they lie at the same place of the study: its own folder may have been moved, or be called from elsewhere.
+func (s *Study) same(dir string, c cureml.Config) (old cureml.Config, same bool, err error) {
+	if old, err = cureml.ReadConfig(dir); err != nil {
+		return old, false, err
 	}
-	old, err := cureml.ReadConfig(dir)
-	if err != nil {
-		return false, err
+	moved := old
+	for _, ref := range []struct{ old, now *string }{
+		{&moved.Init, &c.Init}, {&moved.Teacher.Robust, &c.Teacher.Robust}, {&moved.Teacher.Natural, &c.Teacher.Natural},
+	} {
+		place, err := filepath.Rel(s.Dir, *ref.now)
+		inside := err == nil && *ref.now != "" && filepath.IsLocal(place)
+		if inside && strings.HasSuffix("/"+filepath.ToSlash(*ref.old), "/"+filepath.ToSlash(place)) {
+			*ref.old = *ref.now
+		}
 	}
-	a, err := json.Marshal(old)
+	a, err := json.Marshal(moved)
 	if err != nil {
-		return false, fmt.Errorf("study: %w", err)
+		return old, false, fmt.Errorf("study: %w", err)
 	}
 	b, err := json.Marshal(c)
 	if err != nil {
-		return false, fmt.Errorf("study: %w", err)
+		return old, false, fmt.Errorf("study: %w", err)
 	}
-	if string(a) != string(b) {
-		return false, fmt.Errorf("study: %s holds a run with another config: give this one another name, or delete that folder", dir)
-	}
-	return true, nil
+	return old, string(a) == string(b), nil
 }
 
 // Finished reports whether the run of c in dir has written all that a run leaves.

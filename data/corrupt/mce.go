@@ -12,8 +12,8 @@ type Errors map[string][Severities]float64
 // Scores are corruption errors relative to a baseline: 1 is as good as the baseline, smaller is better. Papers print 100 times
 // these numbers.
 type Scores struct {
-	CE   map[string]float64 // of each of the 15 corruptions
-	Mean float64            // of the 15
+	CE   map[string]float64 `json:"ce"`   // of each of the 15 corruptions
+	Mean float64            `json:"mean"` // of the 15
 }
 
 // MeanError is the mean of E(c, s) over the 15 corruptions and 5 severities. This, or 1 minus it, is what papers on CIFAR-10-C

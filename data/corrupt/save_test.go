@@ -37,7 +37,7 @@ func TestSave(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Name != mini.Name || c.Split != "test" || c.Len() != 4 || !slices.Equal(c.Classes, part.Classes) {
+	if c.Name != mini.Name || c.Split != "test" || c.First != 10 || c.Len() != 4 || !slices.Equal(c.Classes, part.Classes) {
 		t.Errorf("%+v", c)
 	}
 	for _, name := range c.Names {

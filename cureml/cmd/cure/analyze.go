@@ -24,6 +24,7 @@ type analyzeJob struct {
 	Device   compute.Backend
 	Networks []analysis.Network
 	Set      *data.Set // the images of --records
+	First    int       // record of the first of them
 	Data     string    // where they are from
 	Seed     uint64
 }
@@ -31,11 +32,13 @@ type analyzeJob struct {
 // analyzeCommand describes a subcommand of cure analyze.
 type analyzeCommand struct {
 	name, short, long, example string
-	weights, records           string // defaults
+	weights, records           string // defaults; without weights there is no such flag
 	// flags adds further ones, and may be nil; check finds what is wrong with them before anything is read, and may be nil.
 	flags func(fs *pflag.FlagSet)
 	check func() error
-	run   func(ctx context.Context, job analyzeJob) (analysis.Result, error)
+	// own says that the networks are not those of --weights but the analysis finds them itself, and may be nil.
+	own func() bool
+	run func(ctx context.Context, job analyzeJob) (analysis.Result, error)
 }
 
 // analyses are the subcommands, in the order of their notebooks.
@@ -43,6 +46,19 @@ func analyses() []analyzeCommand {
 	return []analyzeCommand{
 		analyzeSimilarity(),
 		analyzeFeatures(),
+		analyzeMasks(),
+		analyzeRevision(),
+		analyzeCorruptions(),
+		analyzeMinPerturbation(),
+		analyzeGradients(),
+		analyzeLandscape(),
+		analyzeLinearity(),
+		analyzeLipschitz(),
+		analyzeCalibration(),
+		analyzeBoundary(),
+		analyzeTransfer(),
+		analyzeFairness(),
+		analyzeSparsity(),
 	}
 }
 
@@ -50,13 +66,17 @@ func newAnalyze() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "analyze",
 		Short:   "Take trained networks apart: JSON, tables and pictures",
-		Example: `  cure analyze --help`,
+		Example: `  cure help analyze`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var names []string
 	for _, a := range analyses() {
 		cmd.AddCommand(a.command())
 		names = append(names, a.name)
+	}
+	for _, c := range studies() {
+		cmd.AddCommand(c.command())
+		names = append(names, c.name)
 	}
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) > 0 {
@@ -73,8 +93,10 @@ func (a analyzeCommand) command() *cobra.Command {
 	var seed uint64
 	cmd := &cobra.Command{Use: a.name, Short: a.short, Long: a.long, Example: a.example, Args: noArgs}
 	fs := cmd.Flags()
-	arch.add(fs)
-	fs.StringVar(&weights, "weights", a.weights, "networks with commas between: files, run folders, or zoo:NAME")
+	if a.weights != "" {
+		arch.add(fs)
+		fs.StringVar(&weights, "weights", a.weights, "networks with commas between: files, run folders, or zoo:NAME")
+	}
 	fs.StringVar(&ref, "data", "mini", dataHelp)
 	fs.StringVar(&records, "records", a.records, "records a to b-1 of the test images as a:b; all of them if empty")
 	fs.Uint64Var(&seed, "seed", 0, "root of all random numbers")
@@ -89,6 +111,10 @@ func (a analyzeCommand) command() *cobra.Command {
 				return usageError{err}
 			}
 		}
+		own := a.own != nil && a.own()
+		if own && fs.Changed("weights") {
+			return usage("--weights and --run: want one of them")
+		}
 		if err := checkResults("out", out); err != nil {
 			return err
 		}
@@ -100,12 +126,14 @@ func (a analyzeCommand) command() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		job := analyzeJob{Seed: seed, Data: ref}
+		job := analyzeJob{Seed: seed, First: from, Data: ref}
 		if job.Set, err = set.Slice(from, to); err != nil {
 			return usageError{err}
 		}
-		if job.Networks, err = readNetworks(weights, arch, cmd.Flags(), len(set.Classes), cmd.ErrOrStderr()); err != nil {
-			return err
+		if !own {
+			if job.Networks, err = readNetworks(weights, arch, cmd.Flags(), len(set.Classes), cmd.ErrOrStderr()); err != nil {
+				return err
+			}
 		}
 		if job.Device, err = openBackend(name); err != nil {
 			return err

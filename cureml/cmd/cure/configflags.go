@@ -52,6 +52,7 @@ func configFlags(fs *pflag.FlagSet) (apply func(config) error) {
 	channels("std", "three numbers that it divides them by", func(c config) *[]float64 { return &c.Arch.Std })
 	count("epochs", "epochs", func(c config) *int { return &c.Epochs })
 	count("batch", "images a step", func(c config) *int { return &c.Batch })
+	word("compute", "arithmetic of convolutions in training: float32 or bfloat16", func(c config) *string { return &c.Compute })
 	yes("augment", "crop and flip the training images", func(c config) *bool { return &c.Augment })
 	number("validation", "share of the training images held out to select the best checkpoint", func(c config) *float64 { return &c.Validation })
 	count("log-every", "steps between lines of metrics.jsonl", func(c config) *int { return &c.LogEvery })

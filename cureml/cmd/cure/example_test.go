@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,17 +15,28 @@ import (
 
 // tiny makes the examples of a command small: flags that come last win.
 var tiny = map[string]string{
-	"train":            " --data images.bin --batch 8",
-	"eval":             " --data images.bin --records 0:4",
-	"attack":           " --data images.bin --records 0:2 --steps 1",
-	"bench":            " --width 2 --batch 2 --steps 1",
-	"analyze":          " --data images.bin --records 0:4 --weights w.safetensors --width 2",
-	"bench autoattack": " --data images.bin --records 0:2 --weights w.safetensors --width 2 --eps 1",
+	"train":                    " --data images.bin --batch 8",
+	"eval":                     " --data images.bin --records 0:4",
+	"attack":                   " --data images.bin --records 0:2 --steps 1",
+	"bench":                    " --width 2 --batch 2 --steps 1",
+	"analyze corruptions":      " --data images.bin --weights w.safetensors --width 2 --records 0:2 --only fog --out c",
+	"analyze min-perturbation": " --data images.bin --weights w.safetensors --width 2 --records 0:1 --steps 1 --attack ddn --out p",
+	"bench autoattack":         " --data images.bin --records 0:2 --weights w.safetensors --width 2 --eps 1",
+	"analyze":                  " --data images.bin --weights w.safetensors --width 2 --records 0:4",
+	"analyze masks":            " --data images.bin --records 0:4 --batch 2 --steps 1 --weights w.safetensors --width 2",
+	"analyze masks --run":      " --data images.bin --records 0:4 --batch 2 --steps 1",
+	"analyze gradients":        " --data images.bin --records 0:4 --batch 2 --steps 1 --weights w.safetensors --width 2",
+	"analyze gradients --run":  " --data images.bin --records 0:4 --batch 2 --steps 1",
+	"analyze revision --run":   " --data images.bin --records 0:4 --attack fgsm",
 }
 
-// tinyFlags are those of a command, or of its subcommand.
+// tinyFlags are those of a command, or of its subcommand, others for an analysis of a run.
 func tinyFlags(args []string) string {
-	if flags, ok := tiny[strings.Join(args[:min(2, len(args))], " ")]; ok {
+	name := strings.Join(args[:min(2, len(args))], " ")
+	if slices.Contains(args, "--run") {
+		name += " --run"
+	}
+	if flags, ok := tiny[name]; ok {
 		return flags
 	}
 	return tiny[args[0]]

@@ -7,7 +7,9 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"cure/cureml"
@@ -16,7 +18,7 @@ import (
 
 func newExport() *cobra.Command {
 	var f networkFlags
-	var out string
+	var out, shard string
 	var classes int
 	var force bool
 	cmd := &cobra.Command{
@@ -25,11 +27,16 @@ func newExport() *cobra.Command {
 		Long: `Write weights as safetensors with PyTorch's names and layouts, from a run folder (finished or not) or from a file
 (safetensors, .pt, .pth). Of a CURE run, --network revision writes the revision model.
 
+--shard splits the tensors over files of at most that size, OUT-00001-of-00003.safetensors and so on, with an index that
+every command here and Hugging Face's libraries read: OUT.safetensors.index.json.
+
 A file is converted as it is, without the wrapping that checkpoints put around their weights. With --arch it must hold
 exactly that network.`,
 		Example: `  cure train --method cure --width 4 --epochs 1 --batch 64 --steps 1 --eval-every 0 --resume --out runs/cure
   cure export runs/cure --out student.safetensors
   cure export runs/cure --network revision --out revision.safetensors
+  cure export runs/cure --out parts.safetensors --shard 100kB
+  cure export parts.safetensors.index.json --out whole.safetensors
   cure export revision.safetensors --arch resnet18 --width 4 --out checked.safetensors`,
 		Args: oneArg("a run folder or a file with weights"),
 	}
@@ -37,13 +44,29 @@ exactly that network.`,
 	f.add(fs)
 	fs.IntVar(&classes, "classes", 10, "classes of the network in a file")
 	fs.StringVar(&out, "out", "", "file to write")
+	fs.StringVar(&shard, "shard", "", "largest size of a file, such as 15MB, for an export in several files")
 	fs.BoolVar(&force, "force", false, "replace the file if it exists")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		f.weights = args[0]
 		if err := f.check("RUN|FILE", cmd.Flags()); err != nil {
 			return err
 		}
-		if err := checkExport(out, force); err != nil {
+		target, limit := out, uint64(0)
+		if shard != "" {
+			var err error
+			if limit, err = humanize.ParseBytes(shard); err != nil || limit == 0 || limit > 1<<40 {
+				return usage("--shard %q: want a size such as 15MB or 64MiB", shard)
+			}
+			base, ok := strings.CutSuffix(out, ".safetensors")
+			if out != "" && !ok {
+				return usage("--out: %s: shards need a name that ends with .safetensors", out)
+			}
+			target = base + weights.IndexSuffix
+		}
+		if out == "" {
+			target = ""
+		}
+		if err := checkExport(target, force); err != nil {
 			return err
 		}
 		typed := slices.ContainsFunc([]string{"arch", "width", "classes", "mean", "std"}, cmd.Flags().Changed)
@@ -53,6 +76,14 @@ exactly that network.`,
 		}
 		for _, w := range warnings {
 			fmt.Fprintln(os.Stderr, "warning:", w)
+		}
+		if limit > 0 {
+			files, err := weights.WriteShards(out, d, int64(limit))
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d tensors in %d files\n", files[len(files)-1], len(d.Names), len(files)-1)
+			return nil
 		}
 		if err := weights.WriteSafetensors(out, d); err != nil {
 			return err

@@ -1,0 +1,96 @@
+package analysis
+
+import (
+	"fmt"
+
+	"cure/viz"
+)
+
+// Tables has a row for each network, over all layers; and one for each layer of each network, of a training for the first
+// and the last.
+func (g *Gradients) Tables() []*viz.Table {
+	all := len(g.Layers) - 1
+	whole := &viz.Table{
+		Title:  fmt.Sprintf("Gradients of all layers: %d batches of %d images of %s, PGD-%d, ε = %.3f", g.Batches, g.Batch, g.Data, g.Steps, g.Eps),
+		Header: []string{"network", "CE(x)", "CE(x′)", "‖∇CE(x)‖", "‖∇CE(x′)‖", "cosine", "signs differ (%)"},
+	}
+	for _, n := range g.Networks {
+		whole.Rows = append(whole.Rows, []string{n.Name, fmt.Sprintf("%.3f", n.NatLoss), fmt.Sprintf("%.3f", n.AdvLoss), fmt.Sprintf("%.3g", n.Nat[all]),
+			fmt.Sprintf("%.3g", n.Adv[all]), fmt.Sprintf("%.3f", n.Cosine[all]), inPercent(n.Conflict[all])})
+	}
+	layers := &viz.Table{
+		Title: "Gradients by layer",
+		Header: []string{"network", "layer", "weights", "‖∇CE(x)‖", "‖∇CE(x′)‖", "cosine", "signs differ (%)", "spread of ∇CE(x) (%)",
+			"updated (%)", "updated, one threshold (%)"},
+		Notes: []string{
+			fmt.Sprintf("updated: prominence %g·|∇CE(x)| + %g·|∇CE(x′)| reaches the percentile %g of the layer; one threshold: that of all these layers together", g.Alpha, 1-g.Alpha, g.Percentile),
+			"spread: (Σg²)² / (N·Σg⁴), the share of weights that would carry the gradient if all of it were equally large there",
+		},
+	}
+	for _, n := range g.phases() {
+		for i, l := range g.Layers {
+			layers.Rows = append(layers.Rows, []string{n.Name, l.Name, fmt.Sprint(l.Size), fmt.Sprintf("%.3g", n.Nat[i]), fmt.Sprintf("%.3g", n.Adv[i]),
+				fmt.Sprintf("%.3f", n.Cosine[i]), inPercent(n.Conflict[i]), inPercent(n.NatSpread[i]), inPercent(n.Updated[i]), inPercent(n.UpdatedWhole[i])})
+		}
+	}
+	return []*viz.Table{whole, layers}
+}
+
+func inPercent(share float64) string { return fmt.Sprintf("%.1f", 100*share) }
+
+// phases are the first and the last network of a training, all where no epochs are known.
+func (g *Gradients) phases() []NetworkGradients {
+	if len(g.Networks) < 2 || g.Networks[0].Epoch < 0 {
+		return g.Networks
+	}
+	return []NetworkGradients{g.Networks[0], g.Networks[len(g.Networks)-1]}
+}
+
+// Pictures are the lengths of both gradients, their cosines, and what prominence lets through in the first and the last
+// phase.
+func (g *Gradients) Pictures() ([]Picture, error) {
+	layers, depth := make([]string, len(g.Layers)), make([]float64, len(g.Layers)-1) // the last stands for all
+	for i, l := range g.Layers {
+		layers[i] = l.Name
+	}
+	all := len(depth)
+	for i := range depth {
+		depth[i] = float64(i + 1)
+	}
+	var norms []viz.Series
+	var updated []viz.BarSeries
+	for i, n := range g.phases() {
+		c := viz.Palette[i%len(viz.Palette)]
+		norms = append(norms, viz.Series{Name: n.Name + ", clean", X: depth, Y: n.Nat[:all], Color: c}, viz.Series{Name: n.Name + ", attacked", X: depth, Y: n.Adv[:all], Color: c, Dashed: true})
+		updated = append(updated, viz.BarSeries{Name: n.Name, Values: times100(n.UpdatedWhole[:all]), Color: c})
+	}
+	var names []string
+	var cosines [][]float64
+	for _, n := range g.Networks {
+		names, cosines = append(names, n.Name), append(cosines, n.Cosine)
+	}
+	lengths, err := viz.Curves(viz.CurvesOptions{Title: "Length of the gradient of each layer's weights",
+		XLabel: "layer, in the order of PyTorch's modules; the last is the classifier", YLabel: "‖∇CE‖", LogY: true, Markers: true}, norms...)
+	if err != nil {
+		return nil, err
+	}
+	cosine, err := viz.Heatmap(viz.HeatmapOptions{Title: "Cosine of the gradients on clean and on attacked images", Rows: names, Cols: layers,
+		Diverging: true, Range: [2]float64{-1, 1}, Format: "%.1f", ColorLabel: "cosine", Width: 22}, cosines)
+	if err != nil {
+		return nil, err
+	}
+	share, err := viz.Bars(viz.BarsOptions{Title: fmt.Sprintf("Updated weights with one threshold for all layers (%g %% of all of them)", 100*(1-g.Percentile)),
+		YLabel: "updated (%)", YRange: [2]float64{0, 100}, NoValues: true, Width: 22}, layers[:all], updated...)
+	if err != nil {
+		return nil, err
+	}
+	return []Picture{{"lengths", lengths}, {"cosine", cosine}, {"updated", share}}, nil
+}
+
+func times100(shares []float64) []float64 {
+	percent := make([]float64, len(shares))
+	for i, v := range shares {
+		percent[i] = 100 * v
+	}
+	return percent
+}

@@ -1,0 +1,260 @@
+package analysis
+
+import (
+	"fmt"
+	"math"
+
+	"cure/data"
+	"cure/viz"
+)
+
+// perturbationUnit is how distances in a norm are shown.
+type perturbationUnit struct {
+	name   string  // of the norm
+	label  string  // of an axis
+	scale  float64 // from pixels of [0, 1]
+	budget float64 // that papers attack with, in pixels of [0, 1]; 0 for none
+	mark   string
+}
+
+func (r *Perturbations) unit() perturbationUnit {
+	switch r.Norm {
+	case "linf":
+		return perturbationUnit{"L∞", "eps, L∞, in 1/255", 255, 8. / 255, "8/255"}
+	case "l2":
+		return perturbationUnit{"L2", "eps, L2, in pixels of [0, 1]", 1, .5, "0.5"}
+	case "l1":
+		return perturbationUnit{"L1", "eps, L1, in pixels of [0, 1]", 1, 12, "12"}
+	}
+	return perturbationUnit{"L0", "eps, L0, values changed", 1, 0, ""}
+}
+
+// shown is a distance in the unit, or a dash.
+func (u perturbationUnit) shown(distance float64) string {
+	if distance == Missing {
+		return "–"
+	}
+	return fmt.Sprintf("%.3g", u.scale*distance)
+}
+
+// Tables are the distances of each network, the networks against each other image by image, and the searches.
+func (r *Perturbations) Tables() []*viz.Table {
+	return []*viz.Table{r.distances(), r.versus(), r.searches()}
+}
+
+func (r *Perturbations) distances() *viz.Table {
+	u := r.unit()
+	unit := "pixels of [0, 1]"
+	if u.scale != 1 {
+		unit = fmt.Sprintf("1/%.0f", u.scale)
+	}
+	t := &viz.Table{
+		Title:  fmt.Sprintf("Smallest %s perturbations found, in %s, on %d images of %s", u.name, unit, r.N, r.Images),
+		Header: []string{"network", "clean (%)", "found (%)", "10 % of images", "median", "90 % of images"},
+		Notes: []string{"Distances and found: of the images that the network gets right. 10 % of images: one image in ten needs no more.",
+			"A dash: for so many images no search found any."},
+	}
+	if u.budget > 0 {
+		t.Header = append(t.Header, "accuracy at "+u.mark+" (%)")
+	}
+	for _, n := range r.Networks {
+		all, found := n.attacked(), 0
+		for _, d := range all {
+			if !math.IsInf(d, 1) {
+				found++
+			}
+		}
+		row := []string{n.Name, fmt.Sprintf("%.1f", 100*n.Accuracy(0)), fmt.Sprintf("%.1f", 100*float64(found)/float64(max(len(all), 1)))}
+		for _, q := range []float64{.1, .5, .9} {
+			row = append(row, u.shown(n.Quantile(q)))
+		}
+		if u.budget > 0 {
+			row = append(row, fmt.Sprintf("%.1f", 100*n.Accuracy(u.budget)))
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
+func (r *Perturbations) versus() *viz.Table {
+	t := &viz.Table{
+		Title:  "Image by image: on how many (%) the network of the row needs the larger perturbation than that of the column",
+		Header: []string{"network"},
+		Notes:  []string{"Of the images that both get right."},
+	}
+	for _, b := range r.Networks {
+		t.Header = append(t.Header, b.Name)
+	}
+	for i, a := range r.Networks {
+		row := []string{a.Name}
+		for k, b := range r.Networks {
+			share, images := harder(a, b)
+			if i == k || images == 0 {
+				row = append(row, "–")
+				continue
+			}
+			row = append(row, fmt.Sprintf("%.1f", 100*share))
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
+func (r *Perturbations) searches() *viz.Table {
+	u := r.unit()
+	t := &viz.Table{
+		Title:  "The searches",
+		Header: []string{"network", "search", "found", "nearest", "median", "passes an image"},
+		Notes:  []string{"found, nearest: images that it fooled the network on, and that no other search found nearer. passes: forward and backward."},
+	}
+	for _, n := range r.Networks {
+		for _, s := range n.Searches {
+			t.Rows = append(t.Rows, []string{n.Name, s.Attack, fmt.Sprint(s.Found), fmt.Sprint(s.Nearest), u.shown(s.Median),
+				fmt.Sprintf("%.0f", float64(s.Forwards+s.Backwards)/float64(max(len(n.attacked()), 1)))})
+		}
+	}
+	return t
+}
+
+// Pictures are accuracy over eps, the distribution of the distances and, for the examples, their distances and their
+// perturbations.
+func (r *Perturbations) Pictures() (list []Picture, err error) {
+	add := func(name string, draw func() (*viz.Figure, error)) {
+		if err != nil {
+			return
+		}
+		var fig *viz.Figure
+		if fig, err = draw(); err == nil {
+			list = append(list, Picture{name, fig})
+		}
+	}
+	add("accuracy", r.AccuracyCurves)
+	for _, n := range r.Networks {
+		if all := n.attacked(); len(all) > 0 && !math.IsInf(all[0], 1) {
+			add("distribution", r.Distribution)
+			break
+		}
+	}
+	if len(r.Examples) > 0 {
+		add("images", r.ImageBars)
+		add("examples", r.ExampleGrid)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+// AccuracyCurves draws the accuracy of each network under the best search over its budget eps, up to where 95 % of the
+// distances lie.
+func (r *Perturbations) AccuracyCurves() (*viz.Figure, error) {
+	u := r.unit()
+	opt := viz.CurvesOptions{Title: "Accuracy against eps, for the nearest image that any search found", XLabel: u.label, YLabel: "accuracy (%)",
+		YRange: [2]float64{0, 100}}
+	var series []viz.Series
+	end := 1.25 * u.scale * u.budget
+	for _, n := range r.Networks {
+		series = append(series, n.Curve(u.scale))
+		if q := n.Quantile(.95); q != Missing {
+			end = max(end, u.scale*q)
+		}
+	}
+	if end > 0 {
+		opt.XRange = [2]float64{0, end}
+	}
+	if u.budget > 0 {
+		opt.VLines = []viz.VLine{{X: u.scale * u.budget, Label: u.mark}}
+	}
+	for i, s := range series { // to the right border
+		if last := len(s.X) - 1; s.X[last] < end {
+			series[i].X, series[i].Y = append(s.X, end), append(s.Y, s.Y[last])
+		}
+	}
+	return viz.Curves(opt, series...)
+}
+
+// Distribution draws, of the images that a network gets right, the share whose distance is at most eps, with a logarithmic
+// axis.
+func (r *Perturbations) Distribution() (*viz.Figure, error) {
+	u := r.unit()
+	var series []viz.Series
+	for _, n := range r.Networks {
+		distances := n.attacked()
+		for i := range distances {
+			distances[i] *= u.scale
+		}
+		if s := viz.ECDF(n.Name, distances); len(s.Y) > 0 {
+			for i := range s.Y {
+				s.Y[i] *= 100
+			}
+			series = append(series, s)
+		}
+	}
+	return viz.Curves(viz.CurvesOptions{Title: "How small the smallest perturbations are", XLabel: u.label + ", logarithmic",
+		YLabel: "images fooled (%)", LogX: true, YRange: [2]float64{0, 100}}, series...)
+}
+
+// ImageBars draws the distances of the examples.
+func (r *Perturbations) ImageBars() (*viz.Figure, error) {
+	u := r.unit()
+	var images []string
+	series := make([]viz.BarSeries, len(r.Networks))
+	for i, n := range r.Networks {
+		series[i].Name = n.Name
+	}
+	for _, e := range r.Examples {
+		images = append(images, fmt.Sprintf("%s (%d)", r.class(int(e.Label)), e.Image))
+		for i, p := range e.Networks {
+			series[i].Values = append(series[i].Values, u.scale*p.Distance)
+		}
+	}
+	return viz.Bars(viz.BarsOptions{Title: "The smallest perturbation, image by image", YLabel: u.label, Format: "%.2g"}, images, series...)
+}
+
+// ExampleGrid draws, for each network, the examples, the nearest images that fool it and the differences, all amplified by
+// the same factor: the largest change of any value among all of them becomes black or white.
+func (r *Perturbations) ExampleGrid() (*viz.Figure, error) {
+	largest := 0.0
+	var clean []float32
+	for _, e := range r.Examples {
+		clean = append(clean, e.Clean...)
+		for _, p := range e.Networks {
+			for k, v := range p.Adv {
+				largest = max(largest, math.Abs(float64(v)-float64(e.Clean[k])))
+			}
+		}
+	}
+	u := r.unit()
+	before, err := viz.FloatImages(clean, data.Height, data.Width, data.Channels)
+	if err != nil {
+		return nil, err
+	}
+	var figs []*viz.Figure
+	for i, n := range r.Networks {
+		var adv []float32
+		opt := viz.AdvTriplesOptions{Title: n.Name, Eps: largest, Cols: len(r.Examples)}
+		for _, e := range r.Examples {
+			adv = append(adv, e.Networks[i].Adv...)
+			opt.CleanLabels = append(opt.CleanLabels, r.class(int(e.Label)))
+			opt.AdvLabels = append(opt.AdvLabels, fmt.Sprintf("%s, %s %s", r.class(e.Networks[i].Class), u.name, u.shown(e.Networks[i].Distance)))
+		}
+		after, err := viz.FloatImages(adv, data.Height, data.Width, data.Channels)
+		if err != nil {
+			return nil, err
+		}
+		fig, err := viz.AdvTriples(opt, before, after)
+		if err != nil {
+			return nil, err
+		}
+		figs = append(figs, fig)
+	}
+	return viz.Grid(1, figs...)
+}
+
+// class is the name of a class.
+func (r *Perturbations) class(k int) string {
+	if k < 0 || k >= len(r.Classes) {
+		return fmt.Sprint(k)
+	}
+	return r.Classes[k]
+}
