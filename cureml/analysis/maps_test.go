@@ -68,7 +68,7 @@ func TestInvert(t *testing.T) {
 	}
 }
 
-// crossEntropy is that of each image, in float64 from logits of the network.
+// lossesOf are the cross-entropies of images, in float64 from logits of the network.
 func lossesOf(t *testing.T, net Network, images []float32, labels []int32) []float64 {
 	t.Helper()
 	layers, err := similarity.Activations(mltest.GoBackend(t), net.State, images, len(labels), true)
