@@ -15,7 +15,7 @@ import (
 func TestInvert(t *testing.T) {
 	net, set := looker(t, "a", 2, 5), lookedAt(t, 3)
 	device, images := mltest.GoBackend(t), unitPixels(set)
-	opt, err := Inversion{Steps: 60, StepSize: 0.5, Batch: 2}.check()
+	opt, err := Inversion{Layer: "layer2.1", Steps: 60, StepSize: 0.5, Batch: 2}.check()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,13 +34,13 @@ func TestInvert(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	layers, err := similarity.Activations(device, net.State, images, 3, true)
+	layers, err := similarity.Activations(device, net.State, images, 3, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pooled := layers[8] // the last block
+	block := layers[4]
 	for i := range 3 {
-		target, start := rowOf(pooled.Values, i, 3), rowOf(pooled.Values, (i+1)%3, 3)
+		target, start := rowOf(block.Values, i, 3), rowOf(block.Values, (i+1)%3, 3)
 		var difference, length float64
 		for k := range target {
 			difference += math.Pow(float64(start[k])-float64(target[k]), 2)
@@ -50,7 +50,7 @@ func TestInvert(t *testing.T) {
 		if want := math.Sqrt(difference / length); math.Abs(n.Start[i]-want) > 1e-4 {
 			t.Errorf("image %d starts at distance %v, want %v", i, n.Start[i], want)
 		}
-		if n.Representation[i] > 0.1*n.Start[i] {
+		if n.Representation[i] > 0.3*n.Start[i] {
 			t.Errorf("image %d: distance %v from %v", i, n.Representation[i], n.Start[i])
 		}
 		if !slices.Equal(rowOf(r.Starts, i, 3), rowOf(r.Targets, (i+1)%3, 3)) {
@@ -68,7 +68,7 @@ func TestInvert(t *testing.T) {
 	}
 }
 
-// crossEntropy is that of each image, in float64 from logits of the network.
+// lossesOf are the cross-entropies of images, in float64 from logits of the network.
 func lossesOf(t *testing.T, net Network, images []float32, labels []int32) []float64 {
 	t.Helper()
 	layers, err := similarity.Activations(mltest.GoBackend(t), net.State, images, len(labels), true)
@@ -106,7 +106,7 @@ func TestGradients(t *testing.T) {
 				direction[i] = float32(rng.NormFloat64()) * max(g[i], -g[i])
 			}
 		}
-		const h = 0.02 // L2 length of the step of each image
+		const h = 0.002 // L2 length of the step of each image
 		up, down := slices.Clone(images), slices.Clone(images)
 		want := make([]float64, 4)
 		for i := range 4 {
@@ -124,7 +124,7 @@ func TestGradients(t *testing.T) {
 		for i := range got {
 			got[i] = (high[i] - low[i]) / (2 * h)
 		}
-		mltest.Close(t, "slope along the "+along, got, want, 1e-4, 0.03)
+		mltest.Close(t, "slope along the "+along, got, want, 2e-3, 0.03)
 	}
 	r, err := MapInputGradients(t.Context(), mltest.GoBackend(t), []Network{net}, set, 2, 4)
 	if err != nil {

@@ -117,7 +117,7 @@ func TestCompare(t *testing.T) {
 				t.Errorf("%s of layer %d and itself: %v, want %v", name, i, self[i][i], same)
 			}
 			for j := range self {
-				if math.Abs(self[i][j]-self[j][i]) > 1e-6 {
+				if name != "pwcca" && math.Abs(self[i][j]-self[j][i]) > 1e-6 { // PWCCA takes the weights from one side
 					t.Errorf("%s of layers %d and %d: %v, the other way round %v", name, i, j, self[i][j], self[j][i])
 				}
 			}
