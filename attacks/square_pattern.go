@@ -159,10 +159,14 @@ func (b Ball) pattern(images *Node, plan squarePlan) *Node {
 // stack is the height of all rectangles that reach as far from the middle as away, or further: float64.
 func (b Ball) stack(away, images *Node) *Node {
 	dims := images.Shape().Dimensions
-	height := ConvertDType(ZerosLike(away), dtypes.Float64)
-	for k := range min(dims[1], dims[2])/2 + 1 {
-		reaches := LessOrEqual(away, Const(away.Graph(), int32(k)))
-		height = Add(height, MulScalar(ConvertDType(reaches, dtypes.Float64), 1/math.Pow(float64(k+1), b.power())))
+	layers := min(dims[1], dims[2])/2 + 1
+	heights := make([]float64, layers+1)
+	for at := range heights {
+		for k := at; k < layers; k++ {
+			heights[at] += 1 / math.Pow(float64(k+1), b.power())
+		}
 	}
-	return height
+	g := away.Graph()
+	at := Max(Min(away, Const(g, int32(layers))), Const(g, int32(0)))
+	return Gather(Const(g, heights), InsertAxes(at, -1))
 }

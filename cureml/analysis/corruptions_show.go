@@ -77,7 +77,7 @@ func (r *Corruptions) byCorruption() *viz.Table {
 	for _, n := range r.Networks {
 		t.Header = append(t.Header, n.Name)
 	}
-	for _, name := range r.Names {
+	for _, name := range r.grouped() {
 		c, err := corrupt.Lookup(name)
 		if err != nil {
 			continue // a result of another version
@@ -222,13 +222,13 @@ func (r *Corruptions) Radar() (*viz.Figure, error) {
 	var series []viz.RadarSeries
 	for _, n := range r.Networks {
 		s := viz.RadarSeries{Name: n.Name}
-		for _, name := range r.Names {
+		for _, name := range r.grouped() {
 			s.Values = append(s.Values, accuracy(n.overSeverities(name)))
 		}
 		series = append(series, s)
 	}
 	return viz.Radar(viz.RadarOptions{Title: "Accuracy (%) under each corruption, mean over five severities", Width: 15, Height: 13,
-		Range: [2]float64{0, 100}}, spaced(r.Names), series...)
+		Range: [2]float64{0, 100}}, spaced(r.grouped()), series...)
 }
 
 // SeverityBars draws the accuracy under each corruption at one severity.
@@ -239,14 +239,26 @@ func (r *Corruptions) SeverityBars(severity int) (*viz.Figure, error) {
 	var series []viz.BarSeries
 	for _, n := range r.Networks {
 		s := viz.BarSeries{Name: n.Name}
-		for _, name := range r.Names {
+		for _, name := range r.grouped() {
 			s.Values = append(s.Values, accuracy(n.Errors[name][severity-1]))
 		}
 		series = append(series, s)
 	}
 	return viz.Bars(viz.BarsOptions{
 		Title: fmt.Sprintf("Every corruption at severity %d", severity), YLabel: "accuracy (%)", Format: "%.0f", Width: 24, YRange: [2]float64{0, 100},
-	}, spaced(r.Names), series...)
+	}, spaced(r.grouped()), series...)
+}
+
+// grouped are the corruptions in the order of their groups, the extra ones last in each.
+func (r *Corruptions) grouped() (names []string) {
+	for _, g := range corrupt.Groups() {
+		for _, name := range r.Names {
+			if c, err := corrupt.Lookup(name); err == nil && c.Group == g {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }
 
 // spaced are the names of corruptions for people.

@@ -173,9 +173,7 @@ func LearnFeatures(ctx context.Context, device compute.Backend, robust, natural 
 		if err != nil {
 			return nil, err
 		}
-		model := cureml.HostModel(device, net.State)
-		report, err := attacks.Evaluate(ctx, model, test.Images, test.Labels, opt.Evaluate, attacks.Options{Seed: int64(opt.Seed)})
-		freeAll(model.Weights...)
+		report, err := w.examine(ctx, net, test)
 		if err != nil {
 			return nil, err
 		}
@@ -203,10 +201,13 @@ type workshop struct {
 	inverter        *inverter
 	climber         *climber
 	classify        *lens
+	device          compute.Backend
+	evaluator       *attacks.Evaluator // of networks of the form examined
+	examined        string
 }
 
 func newWorkshop(device compute.Backend, robust, natural Network, train *data.Set, opt FeatureSetOptions) *workshop {
-	return &workshop{opt: opt, train: train, robust: newSubject(robust), natural: newSubject(natural),
+	return &workshop{opt: opt, device: device, train: train, robust: newSubject(robust), natural: newSubject(natural),
 		inverter: newInverter(device, opt.Inversion), climber: newClimber(device, opt.Perturb, opt.Batch, true),
 		classify: newLens(device, func(net *nn.Net, in []*Node) []*Node { return []*Node{net.Forward(nn.Eval, in[0])} })}
 }
@@ -217,6 +218,26 @@ func (w *workshop) close() {
 	w.inverter.close()
 	w.climber.step.close()
 	w.classify.close()
+	if w.evaluator != nil {
+		w.evaluator.Close()
+	}
+}
+
+// examine measures a network that learned.
+func (w *workshop) examine(ctx context.Context, net Network, test *data.Set) (*attacks.Report, error) {
+	model := cureml.HostModel(w.device, net.State)
+	defer freeAll(model.Weights...)
+	if form := formOf(net.Arch); w.evaluator == nil || w.examined != form {
+		if w.evaluator != nil {
+			w.evaluator.Close()
+		}
+		var err error
+		if w.evaluator, err = attacks.NewEvaluator(model, min(w.opt.Batch, test.Len())); err != nil {
+			return nil, err
+		}
+		w.examined = form
+	}
+	return w.evaluator.Evaluate(ctx, model.Weights, test.Images, test.Labels, w.opt.Evaluate, attacks.Options{Seed: int64(w.opt.Seed)})
 }
 
 // set makes a training set, or reads the one that was made before.

@@ -13,6 +13,7 @@ import (
 	"cure/attacks"
 	"cure/cureml"
 	"cure/cureml/mltest"
+	"cure/cureml/similarity"
 	"cure/cureml/weights"
 	"cure/data"
 )
@@ -20,8 +21,8 @@ import (
 // TestLearnFeatures: the labels and the distances of the sets are what they should be, the networks see in them what they
 // were made for, and what learned is measured as attacks.Evaluate does.
 func TestLearnFeatures(t *testing.T) {
-	natural, robust, train, test := looker(t, "nat", 2, 8), looker(t, "rob", 2, 9), lookedAt(t, 12), lookedAt(t, 6)
-	device := mltest.Backend(t)
+	natural, robust, train, test := discerning(t, looker(t, "nat", 2, 8)), discerning(t, looker(t, "rob", 2, 9)), lookedAt(t, 12), lookedAt(t, 6)
+	device := mltest.GoBackend(t)
 	perturb := attacks.PGD{Ball: attacks.Ball{Norm: attacks.L2, Eps: 3}, Steps: 8, StepSize: 1, Loss: "ce"}
 	opt := FeatureSetOptions{Sets: FeatureSetNames(), Inversion: Inversion{Steps: 20, StepSize: 1}, Perturb: perturb, Batch: 5, Shown: 3,
 		Evaluate: []attacks.Attack{shortAttack(0.01)}, Keep: filepath.Join(t.TempDir(), "sets")}
@@ -49,7 +50,7 @@ func TestLearnFeatures(t *testing.T) {
 		}
 	}
 	if o := sets[OriginalSet]; !reflect.DeepEqual(made[OriginalSet], train) || o.Change != 0 || o.NaturalSees != o.NaturalSeesOriginal {
-		t.Errorf("original: %+v", o)
+		t.Errorf("original: changed by %v, labels %v, original classes %v", o.Change, o.NaturalSees, o.NaturalSeesOriginal)
 	}
 	for _, name := range []string{RobustSet, InvertedSet} {
 		if !slices.Equal(made[name].Labels, train.Labels) || sets[name].Change < 3 {
@@ -67,24 +68,50 @@ func TestLearnFeatures(t *testing.T) {
 	for _, name := range []string{PerturbedSet, ShiftedSet} {
 		s := sets[name]
 		rounding := math.Sqrt(imageValues) / 510
-		if s.NaturalSees < 0.9 || s.NaturalSeesOriginal > s.NaturalSees || s.Change > 3+rounding || s.Change < 0.1 {
-			t.Errorf("%s: %+v", name, s)
+		if s.NaturalSees < 0.6 || s.NaturalSeesOriginal > s.NaturalSees || s.Change > 3+rounding || s.Change < 0.1 {
+			t.Errorf("%s: the natural network sees %v labels and %v original classes after changes by %v", name, s.NaturalSees, s.NaturalSeesOriginal, s.Change)
 		}
 	}
 	checkLook(t, f)
 	checkKept(t, f, robust, natural, train, test, opt)
 }
 
+// discerning gives a network with random weights a classifier that tells images apart: each logit gets mean 0 and deviation 1
+// over some images.
+func discerning(t *testing.T, net Network) Network {
+	t.Helper()
+	const n = 24
+	layers, err := similarity.Activations(mltest.GoBackend(t), net.State, unitPixels(lookedAt(t, n)), n, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logits, w, b := layers[len(layers)-1].Values, net.Values["linear.weight"], net.Values["linear.bias"]
+	for c := range b {
+		var mean, squares float64
+		for i := range n {
+			z := float64(logits[i*len(b)+c])
+			mean += z / n
+			squares += z * z / n
+		}
+		scale := 1 / math.Sqrt(squares-mean*mean)
+		b[c] = float32((float64(b[c]) - mean) * scale)
+		for k := c; k < len(w); k += len(b) {
+			w[k] *= float32(scale)
+		}
+	}
+	return net
+}
+
 // checkKept: sets are read from their files, which must fit.
 func checkKept(t *testing.T, f *FeatureSets, robust, natural Network, train, test *data.Set, opt FeatureSetOptions) {
 	t.Helper()
 	run := func() (*FeatureSets, error) {
-		return LearnFeatures(t.Context(), mltest.Backend(t), robust, natural, train, test, opt, func(context.Context, string, *data.Set) (Network, error) { return natural, nil })
+		return LearnFeatures(t.Context(), mltest.GoBackend(t), robust, natural, train, test, opt, func(context.Context, string, *data.Set) (Network, error) { return natural, nil })
 	}
 	opt.Sets = []string{RobustSet}
 	again, err := run()
 	if err != nil || !reflect.DeepEqual(again.Sets[0], f.Sets[1]) {
-		t.Fatalf("another time: %+v, %v", again, err)
+		t.Fatalf("another time: another set, or %v", err)
 	}
 	files, err := filepath.Glob(filepath.Join(opt.Keep, RobustSet+"-*"))
 	if err != nil || len(files) != 1 {
@@ -125,7 +152,7 @@ func checkKept(t *testing.T, f *FeatureSets, robust, natural Network, train, tes
 }
 
 func TestLearnFeaturesRefuses(t *testing.T) {
-	net, set := looker(t, "a", 1, 1), lookedAt(t, 4)
+	net, set := looker(t, "a", 2, 1), lookedAt(t, 4)
 	for _, c := range []struct {
 		opt  FeatureSetOptions
 		want string
@@ -148,8 +175,8 @@ func TestLookAtFeatures(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles nine graphs")
 	}
-	nets, set := []Network{looker(t, "a", 1, 1), looker(t, "b", 1, 2)}, lookedAt(t, 4)
-	f, err := LookAtFeatures(t.Context(), mltest.Backend(t), nets, set, FeatureOptions{Shown: 3, Batch: 4, Visual: VisualOptions{Channels: 2, Steps: 2},
+	nets, set := []Network{looker(t, "a", 2, 1), looker(t, "b", 2, 2)}, lookedAt(t, 4)
+	f, err := LookAtFeatures(t.Context(), mltest.GoBackend(t), nets, set, FeatureOptions{Shown: 3, Batch: 4, Visual: VisualOptions{Channels: 2, Steps: 2},
 		Inversion: Inversion{Steps: 2}, Attention: AttentionOptions{Attack: shortAttack(0.01), Batch: 4}})
 	if err != nil {
 		t.Fatal(err)

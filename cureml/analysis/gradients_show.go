@@ -70,12 +70,12 @@ func (g *Gradients) Pictures() ([]Picture, error) {
 		names, cosines = append(names, n.Name), append(cosines, n.Cosine)
 	}
 	lengths, err := viz.Curves(viz.CurvesOptions{Title: "Length of the gradient of each layer's weights",
-		XLabel: "layer, in the order of PyTorch's modules; the last is the classifier", YLabel: "‖∇CE‖", LogY: true, Markers: true}, norms...)
+		XLabel: "layer, in the order of PyTorch's modules; the last is the classifier", YLabel: "length of the gradient", LogY: true, Markers: true}, norms...)
 	if err != nil {
 		return nil, err
 	}
 	cosine, err := viz.Heatmap(viz.HeatmapOptions{Title: "Cosine of the gradients on clean and on attacked images", Rows: names, Cols: layers,
-		Diverging: true, Range: [2]float64{-1, 1}, Format: "%.1f", ColorLabel: "cosine", Width: 22}, cosines)
+		Diverging: true, Range: [2]float64{-1, 1}, Format: "%.2f", ColorLabel: "cosine", Width: 24}, cosines)
 	if err != nil {
 		return nil, err
 	}

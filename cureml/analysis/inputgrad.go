@@ -126,7 +126,7 @@ func medianOf(v []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// alignment is |cos| of the angle between an image less its mean and a gradient; 0 where one of them is.
+// alignment is |cos| of the angle between an image less its mean and a gradient; 0 where one of them is but for rounding.
 func alignment(x, g []float32) float64 {
 	var mean, product, squares float64
 	for _, v := range x {
@@ -137,10 +137,11 @@ func alignment(x, g []float32) float64 {
 		product += d * float64(g[k])
 		squares += d * d
 	}
-	if length := lengthOf(g) * math.Sqrt(squares); length > 0 {
-		return math.Abs(product) / length
+	length := lengthOf(g) * math.Sqrt(squares)
+	if squares < 1e-12 || length == 0 {
+		return 0
 	}
-	return 0
+	return math.Abs(product) / length
 }
 
 func lengthOf(v []float32) float64 {

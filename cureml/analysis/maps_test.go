@@ -14,8 +14,8 @@ import (
 // TestInvert: from the image itself nothing moves; from another one the representation comes close.
 func TestInvert(t *testing.T) {
 	net, set := looker(t, "a", 2, 5), lookedAt(t, 3)
-	device, images := mltest.Backend(t), unitPixels(set)
-	opt, err := Inversion{Steps: 60, StepSize: 0.5, Batch: 2}.check()
+	device, images := mltest.GoBackend(t), unitPixels(set)
+	opt, err := Inversion{Layer: "layer2.1", Steps: 60, StepSize: 0.5, Batch: 2}.check()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,13 +34,13 @@ func TestInvert(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	layers, err := similarity.Activations(device, net.State, images, 3, true)
+	layers, err := similarity.Activations(device, net.State, images, 3, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pooled := layers[8] // the last block
+	block, closest := layers[4], 1.
 	for i := range 3 {
-		target, start := rowOf(pooled.Values, i, 3), rowOf(pooled.Values, (i+1)%3, 3)
+		target, start := rowOf(block.Values, i, 3), rowOf(block.Values, (i+1)%3, 3)
 		var difference, length float64
 		for k := range target {
 			difference += math.Pow(float64(start[k])-float64(target[k]), 2)
@@ -50,12 +50,16 @@ func TestInvert(t *testing.T) {
 		if want := math.Sqrt(difference / length); math.Abs(n.Start[i]-want) > 1e-4 {
 			t.Errorf("image %d starts at distance %v, want %v", i, n.Start[i], want)
 		}
-		if n.Representation[i] > 0.1*n.Start[i] {
+		left := n.Representation[i] / n.Start[i]
+		if closest = min(closest, left); left > 0.95 {
 			t.Errorf("image %d: distance %v from %v", i, n.Representation[i], n.Start[i])
 		}
 		if !slices.Equal(rowOf(r.Starts, i, 3), rowOf(r.Targets, (i+1)%3, 3)) {
 			t.Errorf("image %d does not start at the next one", i)
 		}
+	}
+	if closest > 0.5 {
+		t.Errorf("no image came nearer than to %v of the distance it began with", closest)
 	}
 	checkLook(t, r)
 	for _, c := range []struct {
@@ -68,10 +72,10 @@ func TestInvert(t *testing.T) {
 	}
 }
 
-// crossEntropy is that of each image, in float64 from logits of the network.
+// lossesOf are the cross-entropies of images, in float64 from logits of the network.
 func lossesOf(t *testing.T, net Network, images []float32, labels []int32) []float64 {
 	t.Helper()
-	layers, err := similarity.Activations(mltest.Backend(t), net.State, images, len(labels), true)
+	layers, err := similarity.Activations(mltest.GoBackend(t), net.State, images, len(labels), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +96,7 @@ func lossesOf(t *testing.T, net Network, images []float32, labels []int32) []flo
 func TestGradients(t *testing.T) {
 	net, set := looker(t, "a", 2, 6), lookedAt(t, 4)
 	images := unitPixels(set)
-	l := gradientLens(mltest.Backend(t))
+	l := gradientLens(mltest.GoBackend(t))
 	defer l.close()
 	g, err := inputGradients(t.Context(), l, net, images, set.Labels, 3)
 	if err != nil {
@@ -106,7 +110,7 @@ func TestGradients(t *testing.T) {
 				direction[i] = float32(rng.NormFloat64()) * max(g[i], -g[i])
 			}
 		}
-		const h = 0.02 // L2 length of the step of each image
+		const h = 0.002 // L2 length of the step of each image
 		up, down := slices.Clone(images), slices.Clone(images)
 		want := make([]float64, 4)
 		for i := range 4 {
@@ -124,14 +128,14 @@ func TestGradients(t *testing.T) {
 		for i := range got {
 			got[i] = (high[i] - low[i]) / (2 * h)
 		}
-		mltest.Close(t, "slope along the "+along, got, want, 1e-4, 0.03)
+		mltest.Close(t, "slope along the "+along, got, want, 2e-3, 0.03)
 	}
-	r, err := MapInputGradients(t.Context(), mltest.Backend(t), []Network{net}, set, 2, 4)
+	r, err := MapInputGradients(t.Context(), mltest.GoBackend(t), []Network{net}, set, 2, 4)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if n := r.Networks[0]; len(n.Maps) != 2*imageValues || n.Alignment <= 0 || n.Alignment > 1 || n.Smooth <= 0 || n.Smooth > 1 || n.Length <= 0 {
-		t.Errorf("%+v", n)
+		t.Errorf("%d values of maps, alignment %v, smooth %v, length %v", len(n.Maps), n.Alignment, n.Smooth, n.Length)
 	}
 	checkLook(t, r)
 	if _, err := MapInputGradients(t.Context(), nil, []Network{net}, set, 5, 4); err == nil {
@@ -191,7 +195,7 @@ func scaled(v []float32, by float32) []float32 {
 // of Zhou et al. (2016).
 func TestGradCAM(t *testing.T) {
 	net, set := looker(t, "a", 2, 7), lookedAt(t, 5)
-	device, images := mltest.Backend(t), unitPixels(set)
+	device, images := mltest.GoBackend(t), unitPixels(set)
 	layers, err := similarity.Activations(device, net.State, images, 5, false)
 	if err != nil {
 		t.Fatal(err)
@@ -232,7 +236,7 @@ func TestGradCAM(t *testing.T) {
 	}
 	n := r.Networks[0]
 	if n.Size != [2]int{8, 8} || n.Layer != "layer3.1" || len(n.Clean) != 2 || math.Abs(n.Kept-(1-n.Blank)) > 1e-6 || !slices.Equal(n.Seen, n.SeenAttacked) {
-		t.Errorf("under an attack of size 0: %+v", n)
+		t.Errorf("under an attack of size 0: maps of %v of %s, kept %v, blank %v, seen %v and %v", n.Size, n.Layer, n.Kept, n.Blank, n.Seen, n.SeenAttacked)
 	}
 	checkLook(t, r)
 	if _, err := GradCAM(t.Context(), device, []Network{net}, set, AttentionOptions{Layer: "logits", Attack: shortAttack(0)}); err == nil || !strings.Contains(err.Error(), `no block "logits"`) {

@@ -104,8 +104,8 @@ func TestAscend(t *testing.T) {
 	}
 	scores := map[float64]float64{}
 	variations := map[float64]float64{}
-	for _, penalty := range []float64{-1, 1e4} {
-		opt, err := VisualOptions{Steps: 80, Rate: 0.2, Jitter: -1, Zoom: -1, Variation: penalty}.check()
+	for _, penalty := range []float64{-1, 1e5} {
+		opt, err := VisualOptions{Steps: 120, Rate: 1, Jitter: -1, Zoom: -1, Variation: penalty}.check()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,11 +134,12 @@ func TestAscend(t *testing.T) {
 			}
 		}
 	}
-	if scores[-1] < 0.93*best || scores[-1] > best {
+	// Adam also walks along frequencies that the unit does not care about, by the signs of rounding errors.
+	if scores[-1] < 0.8*best || scores[-1] > best {
 		t.Errorf("the unit reaches %v of at most %v", scores[-1], best)
 	}
-	if variations[1e4] > 0.5*variations[-1] {
-		t.Errorf("total variation %v with a penalty and %v without", variations[1e4], variations[-1])
+	if variations[1e5] > 0.5*variations[-1] {
+		t.Errorf("total variation %v with a penalty and %v without", variations[1e5], variations[-1])
 	}
 }
 
@@ -165,14 +166,14 @@ func TestAdam(t *testing.T) {
 func TestVisualise(t *testing.T) {
 	net, set := looker(t, "a", 2, 4), lookedAt(t, 6)
 	opt := VisualOptions{Channels: 2, Steps: 12, Rate: 0.2, Jitter: 1, Zoom: 0.05, Variation: 1}
-	v, err := Visualise(t.Context(), mltest.Backend(t), []Network{net}, set, opt)
+	v, err := Visualise(t.Context(), mltest.GoBackend(t), []Network{net}, set, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, want := v.Layers(), []string{"layer1.1", "layer2.1", "layer3.1", "layer4.1", "logits"}; !slices.Equal(got, want) {
 		t.Fatalf("layers %v, want %v", got, want)
 	}
-	real, err := similarity.Activations(mltest.Backend(t), net.State, unitPixels(set), 6, true)
+	real, err := similarity.Activations(mltest.GoBackend(t), net.State, unitPixels(set), 6, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +185,7 @@ func TestVisualise(t *testing.T) {
 	for _, u := range logits {
 		pixels = append(pixels, u.Image...)
 	}
-	after, err := similarity.Activations(mltest.Backend(t), net.State, fromBytes(pixels), 10, true)
+	after, err := similarity.Activations(mltest.GoBackend(t), net.State, fromBytes(pixels), 10, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +206,7 @@ func TestVisualise(t *testing.T) {
 			}
 		}
 	}
-	again, err := Visualise(t.Context(), mltest.Backend(t), []Network{net}, set, opt)
+	again, err := Visualise(t.Context(), mltest.GoBackend(t), []Network{net}, set, opt)
 	if err != nil || !slices.Equal(again.Networks[0].Layers[4].Units[0].Image, logits[0].Image) {
 		t.Errorf("another time: another image, or %v", err)
 	}

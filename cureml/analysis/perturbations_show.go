@@ -3,6 +3,7 @@ package analysis
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"cure/data"
 	"cure/viz"
@@ -212,18 +213,20 @@ func (r *Perturbations) ImageBars() (*viz.Figure, error) {
 }
 
 // ExampleGrid draws, for each network, the examples, the nearest images that fool it and the differences, all amplified by
-// the same factor: the largest change of any value among all of them becomes black or white.
+// the same factor, so that a stronger pattern is a larger perturbation: of all values of all differences, the hundredth part
+// with the largest changes becomes black or white.
 func (r *Perturbations) ExampleGrid() (*viz.Figure, error) {
-	largest := 0.0
+	var changes []float64
 	var clean []float32
 	for _, e := range r.Examples {
 		clean = append(clean, e.Clean...)
 		for _, p := range e.Networks {
 			for k, v := range p.Adv {
-				largest = max(largest, math.Abs(float64(v)-float64(e.Clean[k])))
+				changes = append(changes, math.Abs(float64(v)-float64(e.Clean[k])))
 			}
 		}
 	}
+	slices.Sort(changes)
 	u := r.unit()
 	before, err := viz.FloatImages(clean, data.Height, data.Width, data.Channels)
 	if err != nil {
@@ -232,7 +235,7 @@ func (r *Perturbations) ExampleGrid() (*viz.Figure, error) {
 	var figs []*viz.Figure
 	for i, n := range r.Networks {
 		var adv []float32
-		opt := viz.AdvTriplesOptions{Title: n.Name, Eps: largest, Cols: len(r.Examples)}
+		opt := viz.AdvTriplesOptions{Title: n.Name, Eps: changes[len(changes)*99/100], Cols: len(r.Examples)}
 		for _, e := range r.Examples {
 			adv = append(adv, e.Networks[i].Adv...)
 			opt.CleanLabels = append(opt.CleanLabels, r.class(int(e.Label)))

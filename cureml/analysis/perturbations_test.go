@@ -248,8 +248,9 @@ func TestPerturbationExamples(t *testing.T) {
 	}
 	for _, n := range r.Networks {
 		wins, right := n.Searches[0].Nearest+n.Searches[1].Nearest, len(n.attacked())
-		if wins != right || n.Searches[0].Found != right {
-			t.Errorf("%s: %d found by the first search and %d wins on %d images", n.Name, n.Searches[0].Found, wins, right)
+		// DeepFool stops so near the boundary that rounding may undo it
+		if wins != right || n.Searches[1].Found != right || n.Searches[0].Found > right {
+			t.Errorf("%s: searches %+v on %d images: want each image nearest to one of them", n.Name, n.Searches, right)
 		}
 	}
 	checkShown(t, r)

@@ -14,6 +14,8 @@
 // what they have measured before, as long as weights, images and attacks are the same. The size of everything is a
 // [Preset], chosen by the variable CURE_PRESET, so that one notebook serves a test of minutes, a laptop and a GPU.
 //
+// [Traces] are trainings that keep their networks as they go, and analyses that follow them.
+//
 //	s, err := study.Open("runs")
 //	m, err := s.Train("natural", s.Config("natural"), nil)
 //	epochs, accuracy := m.Series("epoch", "test_clean")

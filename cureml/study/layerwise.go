@@ -123,10 +123,7 @@ func (s *Study) Layerwise(o LayerwiseOptions) (*Layerwise, error) {
 			return nil, fmt.Errorf("study: blocks %s appear twice", b)
 		}
 	}
-	own := *s
-	own.sets = cureml.Sets{} // others than the study's
-	own.TrainImages, own.TestImages = size.trainImages, size.testImages
-	return &Layerwise{Study: &own, Options: o, size: size}, nil
+	return &Layerwise{Study: s.sized(size.trainImages, size.testImages), Options: o, size: size}, nil
 }
 
 // Variants are the runs of the study, in the order of its pictures.

@@ -59,14 +59,15 @@ type overfittingSize struct {
 }
 
 // overfittingSizes by preset. All have the step schedule of Rice et al.: the rate falls to a tenth at one half of the
-// epochs and at three quarters.
+// epochs and at three quarters. What takes them tens of thousands of steps has to happen within about a thousand in mini:
+// its images are few and not augmented, and its batches small.
 var overfittingSizes = map[string]overfittingSize{
 	"ci": {trainImages: 64, testImages: 16, decay: 0.5, tune: func(c *cureml.Config) {
 		c.Epochs, c.Batch, c.LogEvery, c.EvalEvery, c.EvalImages, c.EvalTrainImages = 4, 32, 1, 1, 16, 16
 		c.Schedule = halves(0.1, c.Epochs)
 	}},
 	"mini": {trainImages: 1000, decay: 0.99, tune: func(c *cureml.Config) {
-		c.Epochs, c.Batch, c.LogEvery, c.EvalEvery, c.EvalImages, c.EvalTrainImages = 30, 64, 15, 2, 1017, 256
+		c.Epochs, c.Batch, c.LogEvery, c.EvalEvery, c.EvalImages, c.EvalTrainImages = 36, 32, 31, 3, 1017, 256
 		c.Schedule = halves(0.05, c.Epochs)
 		c.Augment = false
 	}},
@@ -99,10 +100,7 @@ func (s *Study) Overfitting(methods ...string) (*Overfitting, error) {
 			return nil, fmt.Errorf("study: method %s appears twice", name)
 		}
 	}
-	own := *s
-	own.sets = cureml.Sets{} // others than the study's
-	own.TrainImages, own.TestImages = size.trainImages, size.testImages
-	return &Overfitting{Study: &own, Methods: methods, size: size}, nil
+	return &Overfitting{Study: s.sized(size.trainImages, size.testImages), Methods: methods, size: size}, nil
 }
 
 // Config is the training of one of the study's methods. It panics at another name.

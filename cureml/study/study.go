@@ -68,6 +68,18 @@ func (s *Study) Backend() (compute.Backend, error) {
 	return b, err
 }
 
+// sized is the study with other numbers of images, in the same folder. In preset ci it computes without XLA, unless told
+// otherwise: compiling its many small programs takes longer than all of their steps.
+func (s *Study) sized(train, test int) *Study {
+	own := *s
+	own.sets = cureml.Sets{}
+	own.TrainImages, own.TestImages = train, test
+	if own.OpenDevice == nil && own.Name == "ci" {
+		own.OpenDevice = func() (compute.Backend, error) { return backend.Open(backend.Options{Name: "go"}) }
+	}
+	return &own
+}
+
 // untilInterrupted is a context that ends with the first interrupt.
 func untilInterrupted() (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -31,7 +31,7 @@ func small(t *testing.T) (*Study, cureml.Config) {
 // withoutBackend makes any computing fail.
 func withoutBackend(t *testing.T, s *Study) {
 	t.Helper()
-	s.device = nil
+	s.device, s.OpenDevice = nil, nil
 	t.Setenv("GOMLX_BACKEND", "none")
 }
 

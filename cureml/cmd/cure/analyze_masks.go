@@ -8,6 +8,7 @@ import (
 
 	"cure/cureml"
 	"cure/cureml/analysis"
+	"cure/cureml/nn"
 )
 
 func analyzeMasks() analyzeCommand {
@@ -64,6 +65,7 @@ func parseRules(list string) (rules []analysis.MaskRule, err error) {
 	for _, name := range strings.Split(list, ",") {
 		name = strings.TrimSpace(name)
 		c := cureml.Defaults("cure")
+		c.Arch = nn.Arch{Name: "resnet18", Width: 64, Classes: 10} // any that is valid
 		for _, part := range strings.Split(name, "+") {
 			key, value, ok := strings.Cut(part, "=")
 			if !ok {

@@ -32,6 +32,7 @@ with PyTorch's names and layouts. Killed at any moment, the run goes on to the s
 
 The recipe is that of the method, or of --config, with the flags that are given; --print-config shows it and ends. The
 test images are only measured between epochs. To select a checkpoint, hold out training images with --validation.
+With --set save_every=N, the folder snapshots keeps the networks at the start, after every N epochs and at the end.
 
 Methods: ` + strings.Join(cureml.MethodNames(), ", ") + ".\n" + wrap("Architectures: "+nn.Names+".") + "\n" + `Data: ` + dataHelp + ".",
 		Example: `  cure train --method trades --arch resnet18 --width 4 --data mini --epochs 1 --batch 128 --steps 2 --seed 0 --out runs/trades
