@@ -1,6 +1,7 @@
 package mesh_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -128,18 +129,23 @@ func TestPrograms(t *testing.T) {
 	}
 }
 
+// TestOver: a CPU plugin makes as many devices as are asked for, 8 being more than it has unasked, and no backend lends
+// more than it has.
 func TestOver(t *testing.T) {
-	b := mltest.Devices(t, 1)
-	if _, err := mesh.Over(b, 3); err == nil || !strings.Contains(err.Error(), "offers 1") {
-		t.Errorf("3 of 1 devices: %v", err)
-	}
-	if n := mesh.Devices(mltest.Devices(t, 2)); n != 2 {
-		t.Errorf("%d devices, want 2", n)
-	}
-	if n := mesh.Devices(b); n != 1 {
+	one := mltest.Devices(t, 1)
+	if n := mesh.Devices(one); n != 1 {
 		t.Errorf("%d devices, want 1", n)
 	}
-	if mesh.OwnMemory(mltest.Devices(t, 2)) {
-		t.Error("devices of a CPU have a memory of their own")
+	has := one.NumDevices()
+	for _, n := range []int{0, has + 1} {
+		if _, err := mesh.Over(one, n); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("offers %d", has)) {
+			t.Errorf("%d of %d devices: %v", n, has, err)
+		}
+	}
+	for _, n := range []int{2, 8} {
+		b := mltest.Devices(t, n)
+		if mesh.Devices(b) != n || b.NumDevices() != 1 || mesh.OwnMemory(b) {
+			t.Errorf("%d devices seen as one: %d devices seen as %d, memory of their own %v", n, mesh.Devices(b), b.NumDevices(), mesh.OwnMemory(b))
+		}
 	}
 }
