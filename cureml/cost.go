@@ -61,8 +61,6 @@ func (c Config) passes(method string) (passes, error) {
 		p.update -= 2
 	case (method == "cure" || method == "cure-eff") && c.Cure.Face == "released":
 		p.update -= 4
-	case (method == "cure" || method == "cure-eff") && c.Cure.Face == "rgp_soft":
-		p.update += 2
 	}
 	if p.step == 0 {
 		p.step = 2
