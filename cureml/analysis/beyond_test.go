@@ -124,7 +124,7 @@ func attackList(t *testing.T, names string) []attacks.Attack {
 
 func TestLandscape(t *testing.T) {
 	o := DefaultLandscape()
-	o.Line, o.Plane, o.Steps = 3, 3, 1
+	o.Line, o.Plane, o.Steps, o.Reach = 3, 3, 1, 1e-3 // so near that the loss is linear
 	l := each(t, o, MeasureLandscape, func(l *Landscape) any { return l.Networks[len(l.Networks)-1] })
 	for _, n := range l.Networks {
 		near(t, n.Name+": the middles of line and planes", n.Weights[1][1], n.Clean[1], 1e-5)

@@ -216,7 +216,7 @@ func TestCompareRefuses(t *testing.T) {
 
 // TestClimb: from the same start, images move as in an evaluation, which attacks those that are right.
 func TestClimb(t *testing.T) {
-	net, set := looker(t, "a", 1, 3), lookedAt(t, 6)
+	net, set := looker(t, "a", 2, 3), lookedAt(t, 6)
 	device, images := mltest.GoBackend(t), pixels(set.Images)
 	model := cureml.HostModel(device, net.State)
 	classes, err := attacks.Predict(t.Context(), model, images, 4)
