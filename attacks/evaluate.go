@@ -2,7 +2,6 @@ package attacks
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -77,10 +76,10 @@ type evaluation struct {
 	opt    Options
 	state  *state
 
-	clean    Flags
-	natural  []float32 // clean logits [N, Classes]
-	results  []*Result
-	warnings []string
+	clean   Flags
+	natural []float32 // clean logits [N, Classes]
+	results []*Result
+	bad     int // clean images with NaN logits or an infinite loss
 }
 
 // cleanGoal judges clean images; their loss is not reported.
@@ -93,7 +92,6 @@ func (v *evaluation) measureClean(ctx context.Context) error {
 	}
 	v.clean = make(Flags, len(v.labels))
 	v.natural = make([]float32, len(v.labels)*v.model.Classes)
-	var bad int
 	for rows := range slices.Chunk(v.all(), v.size) {
 		b := v.batch(rows)
 		now, err := v.decide(ctx, cleanGoal, b, "clean", make([]int, len(rows)), func() (*tensors.Tensor, error) { return v.scores(ctx, b, b.clean) })
@@ -104,16 +102,13 @@ func (v *evaluation) measureClean(ctx context.Context) error {
 			copy(v.natural[i*v.model.Classes:(i+1)*v.model.Classes], now.scores[row*v.model.Classes:])
 			v.clean[i] = now.marks[row]&markWrong == 0
 			if now.marks[row]&markNaN != 0 {
-				bad++
+				v.bad++
 			}
 		}
 		if err := b.free(); err != nil {
 			return err
 		}
 		v.opt.Progress(Progress{Attack: "clean", Run: 1, Runs: 1, Done: rows[len(rows)-1] + 1, Total: len(v.labels), Of: len(v.labels)})
-	}
-	if bad > 0 {
-		v.warn("clean: %d of %d images give NaN logits or an infinite loss", bad, len(v.labels))
 	}
 	return nil
 }
@@ -187,49 +182,9 @@ func (v *evaluation) streams(attack string, rows []int, run int) func(row int) *
 	return func(row int) *rand.Rand { return stream(v.opt.Seed, attack, v.index(rows[row]), run) }
 }
 
-func (v *evaluation) warn(format string, args ...any) {
-	v.warnings = append(v.warnings, fmt.Sprintf(format, args...))
-}
-
 // report puts the results together.
 func (v *evaluation) report(list []Attack) *Report {
-	r := &Report{
-		N: len(v.labels), Seed: v.opt.Seed,
-		Clean:   Clean{v.clean.Accuracy(), v.clean},
-		Attacks: v.results, RobustFlags: slices.Clone(v.clean),
-	}
-	if r.Attacks == nil {
-		r.Attacks = []*Result{}
-	}
-	for _, result := range v.results {
-		for i, robust := range result.RobustFlags {
-			r.RobustFlags[i] = r.RobustFlags[i] && robust
-		}
-	}
-	r.RobustAccuracy = r.RobustFlags.Accuracy()
-	v.describeBudgets(r, list)
-	r.Warnings = append([]string{}, v.warnings...)
-	r.Raise(DiagnoseReport(r, list)...)
+	r := &Report{N: len(v.labels), Seed: v.opt.Seed, Clean: Clean{Flags: v.clean, NaN: v.bad}, Attacks: v.results}
+	r.conclude(list)
 	return r
-}
-
-// describeBudgets sets norm and eps of the report, and warns where a robust accuracy stands for several.
-func (v *evaluation) describeBudgets(r *Report, list []Attack) {
-	var budgets []Ball
-	for _, a := range list {
-		if a.Method != nil && !slices.Contains(budgets, a.Method.Budget()) {
-			budgets = append(budgets, a.Method.Budget())
-		}
-	}
-	for i, b := range budgets {
-		r.Eps = max(r.Eps, b.Eps)
-		if i == 0 {
-			r.Norm = b.Norm.String()
-		} else if r.Norm != b.Norm.String() {
-			r.Norm = "mixed"
-		}
-	}
-	if len(budgets) > 1 {
-		v.warn("the attacks have different budgets, so the robust accuracy over all of them belongs to no single eps: %v", budgets)
-	}
 }

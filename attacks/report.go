@@ -42,6 +42,7 @@ func (r *Report) Raise(flags ...Flag) {
 type Clean struct {
 	Accuracy float64 `json:"accuracy"` // a fraction
 	Flags    Flags   `json:"flags"`    // true where classified correctly
+	NaN      int     `json:"-"`        // images with NaN logits or an infinite loss
 }
 
 // Result is the outcome of one attack.
@@ -84,6 +85,8 @@ type Result struct {
 	// NaN counts images that gave NaN logits or a NaN or infinite loss or gradient in some pass of the attack, ZeroGrad
 	// those that gave a gradient of exactly zero while classified correctly.
 	NaN, ZeroGrad int `json:"-"`
+	// Strays counts returned images outside ball or pixel box, which no verdict counts.
+	Strays int `json:"-"`
 }
 
 // Flags is one verdict per image; in JSON 1 for true and 0 for false.

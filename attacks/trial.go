@@ -20,8 +20,6 @@ type trial struct {
 	ran    []int   // runs that an image has had
 	// minimal says that the smallest perturbation is wanted, and not only one within the ball.
 	minimal bool
-	// strays counts returned images outside ball or box, which no verdict counts.
-	strays int
 }
 
 // begin puts the clean images in as what the attack returns so far.
@@ -142,15 +140,8 @@ func (t *trial) once(ctx context.Context, run int) error {
 // finish sums up.
 func (t *trial) finish() {
 	r := t.result
-	r.RobustAccuracy = r.RobustFlags.Accuracy()
 	r.Forwards, r.Backwards, r.Skipped, r.Seconds = t.forwards, t.backwards, t.skipped, t.seconds()
-	var sum float64
-	for _, loss := range r.Losses {
-		sum += float64(loss)
-	}
-	r.MeanLoss = Number(sum / float64(len(r.Losses)))
 	t.countTargets()
-	t.sumDistances()
 	for _, marks := range t.marks {
 		if marks&markNaN != 0 {
 			r.NaN++
@@ -159,38 +150,11 @@ func (t *trial) finish() {
 			r.ZeroGrad++
 		}
 	}
+	r.sum(t.clean)
 	if r.Stages != nil {
 		r.Seconds = 0
 		for _, stage := range r.Stages {
 			r.Seconds += stage.Seconds
 		}
-		return // the stages have said what else there is to say
 	}
-	if t.strays > 0 {
-		t.warn("%s: %d returned images lay outside the ball or the pixel box and were not counted", r.Name, t.strays)
-	}
-}
-
-// sumDistances sums up what a search for the smallest perturbations found.
-func (t *trial) sumDistances() {
-	if !t.minimal {
-		return
-	}
-	var found int
-	var attacked []float64
-	for i, right := range t.clean {
-		if right {
-			attacked = append(attacked, float64(t.result.Distances[i]))
-			if !math.IsInf(float64(t.result.Distances[i]), 1) {
-				found++
-			}
-		}
-	}
-	t.result.Found = &found
-	median := Number(math.NaN())
-	if n := len(attacked); n > 0 {
-		slices.Sort(attacked)
-		median = Number((attacked[(n-1)/2] + attacked[n/2]) / 2)
-	}
-	t.result.MedianDistance = &median
 }

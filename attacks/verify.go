@@ -62,7 +62,7 @@ func (t *trial) apply(r record) {
 	t.marks[i] |= r.marks
 	t.ran[i] = max(t.ran[i], r.run+1)
 	if r.stray {
-		t.strays++
+		t.result.Strays++
 		return
 	}
 	if r.taken {

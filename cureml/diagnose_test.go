@@ -14,7 +14,11 @@ import (
 func TestHealthyNetworksRaiseNoFlag(t *testing.T) {
 	const n = 8
 	networks := map[string]*nn.State{"O": networkO(t)}
-	for _, name := range zoo.Names() {
+	names := []string{"trades"}
+	if proof() {
+		names = zoo.Names()
+	}
+	for _, name := range names {
 		s, err := zoo.Load(name)
 		if err != nil {
 			t.Fatal(err)

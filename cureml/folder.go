@@ -30,6 +30,19 @@ const (
 	bestFile    = "best.safetensors"
 )
 
+// ErrInUse is the cause of the error about a run folder that another process trains in.
+var ErrInUse = errors.New("is in use by another process")
+
+// InUse says whether a process trains in the run folder dir.
+func InUse(dir string) bool {
+	file, err := os.Open(filepath.Join(dir, "lock"))
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	return errors.Is(syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+}
+
 // openFolder makes or opens a run folder and locks it against a second process. A folder that holds a run already is only
 // opened to resume that run, with the same config.
 func openFolder(dir string, cfg Config, resume bool) (*folder, error) {
@@ -58,7 +71,7 @@ func openFolder(dir string, cfg Config, resume bool) (*folder, error) {
 	// The kernel drops the lock with the process, however that ends, so a killed run leaves nothing to clean up.
 	if err := syscall.Flock(int(f.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.lock.Close()
-		return nil, fmt.Errorf("cureml: %s is in use by another process", dir)
+		return nil, fmt.Errorf("cureml: %s %w", dir, ErrInUse)
 	}
 	if existing == nil {
 		b, err := json.MarshalIndent(cfg, "", "  ")

@@ -3,6 +3,8 @@ package cureml
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -35,6 +37,23 @@ func smallConfig(method string) Config {
 		c.Las.Beta = Span{5, 6}
 	}
 	return c
+}
+
+// proof reports whether tests are to run in their long form, as in make proof.
+func proof() bool { return os.Getenv("CURE_PROOF") != "" }
+
+// smallTeacher is a file with a network of width 2, in place of the shipped ones, which the Go backend takes long for.
+func smallTeacher(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "teacher.safetensors")
+	s, err := nn.Init(nn.Arch{Name: "resnet18", Width: 2, Classes: 10}, 4)
+	if err == nil {
+		err = s.Save(path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func smallSets(t testing.TB) Sets {

@@ -71,9 +71,11 @@ func outcome(t *testing.T, dir string) string {
 
 // TestTrain runs every method to its end and looks at what the folder holds.
 func TestTrain(t *testing.T) {
+	teacher := smallTeacher(t)
 	for _, method := range MethodNames() {
 		dir := filepath.Join(t.TempDir(), method)
 		c := smallConfig(method)
+		c.Teacher = TeacherConfig{Robust: teacher, Natural: teacher}
 		trainSmall(t, c, dir, false)
 		s, warnings, err := nn.LoadFile(c.Arch, filepath.Join(dir, finalFile))
 		if err != nil || len(warnings) > 0 {

@@ -43,13 +43,10 @@ func TestBoundaryOfAffine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := a.model(mltest.GoBackend(t))
-	p, err := newWalker(m, o, n)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := newWalker(o, set)
+	p.attack.size = 5 // the last batch is not full
 	defer p.Close()
-	found, err := p.measure(t.Context(), m, set, targets)
+	found, err := p.measure(t.Context(), a.subject(mltest.GoBackend(t)), set, targets)
 	if err != nil {
 		t.Fatal(err)
 	}

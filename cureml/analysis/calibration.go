@@ -1,11 +1,11 @@
 package analysis
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
 	"github.com/gomlx/compute"
-	. "github.com/gomlx/gomlx/core/graph" //nolint:revive
 
 	"cure/attacks"
 	"cure/data"
@@ -56,42 +56,35 @@ type NetworkCalibration struct {
 // section 4.2): the logits divided by the T that minimises the mean cross-entropy of clean images. T is fitted on every
 // other image of the set, beginning with the first, and all scores are of the images between.
 func MeasureCalibration(ctx context.Context, device compute.Backend, nets []Network, set *data.Set, o CalibrationOptions) (*Calibration, error) {
-	if err := checkInput(nets, set); err != nil {
-		return nil, err
-	}
-	if err := o.Validate(); err != nil {
-		return nil, err
-	}
-	if err := checkAttacks([]attacks.Attack{o.Attack}, nets[0].Arch.Classes); err != nil {
+	if err := cmp.Or(checkAttacked(nets, set, o.Attack), o.Validate()); err != nil {
 		return nil, err
 	}
 	if set.Len() < 2 {
 		return nil, fmt.Errorf("analysis: calibration: %d image: want 2 or more, half of them for the temperature", set.Len())
 	}
-	c := &Calibration{Attack: o.Attack.Name, Bins: o.Bins, Networks: make([]NetworkCalibration, len(nets))}
-	c.Fitted, c.Measured = (set.Len()+1)/2, set.Len()/2
-	open := func(m attacks.Model) (*outputs, error) { return newOutputs(m, min(attacks.DefaultBatch, set.Len())) }
-	err := perForm(device, nets, open, func(i int, p *outputs, m attacks.Model) error {
-		r, err := p.attack.Evaluate(ctx, m.Weights, set.Images, set.Labels, []attacks.Attack{o.Attack}, attacks.Options{Seed: int64(o.Seed), KeepAdv: true})
+	attack, classify := newEvaluator(set), newClassifier()
+	defer closeAll(attack, classify)
+	networks, err := measureEach(device, nets, func(_ int, s *subject) (n NetworkCalibration, err error) {
+		r, err := attack.evaluate(ctx, s, set, []attacks.Attack{o.Attack}, attacks.Options{Seed: int64(o.Seed), KeepAdv: true})
 		if err != nil {
-			return err
+			return n, err
 		}
-		clean, err := p.logits(ctx, m, pixels(set.Images), set.Labels)
-		if err != nil {
-			return err
+		var logits [2][]float64
+		for k, images := range [][]float32{pixels(set.Images), r.Attacks[0].Adv} {
+			out, err := classify.onAll(ctx, s, images, nil, attack.size)
+			if err != nil {
+				return n, err
+			}
+			logits[k] = widen(out[0])
 		}
-		adv, err := p.logits(ctx, m, r.Attacks[0].Adv, set.Labels)
-		if err != nil {
-			return err
-		}
-		c.Networks[i], err = calibrate(clean, adv, set.Labels, o.Bins)
-		c.Networks[i].Name = nets[i].Name
-		return err
+		n, err = calibrate(logits[0], logits[1], set.Labels, o.Bins)
+		n.Name = s.Name
+		return n, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return c, nil
+	return &Calibration{o.Attack.Name, o.Bins, (set.Len() + 1) / 2, set.Len() / 2, networks}, nil
 }
 
 // calibrate scores logits [N, C].
@@ -120,42 +113,4 @@ func everyOther(logits []float64, labels []int32, from int) (rows []float64, y [
 		rows, y = append(rows, logits[i*classes:(i+1)*classes]...), append(y, labels[i])
 	}
 	return rows, y
-}
-
-// outputs attacks networks of one form and tells their logits.
-type outputs struct {
-	programs
-	attack *attacks.Evaluator
-}
-
-func newOutputs(m attacks.Model, batch int) (o *outputs, err error) {
-	o = &outputs{}
-	if o.programs, err = makePrograms(m.Backend, programGraph{1, func(in, weights []*Node) []*Node { return []*Node{m.Logits(weights, in[0])} }}); err != nil {
-		return nil, err
-	}
-	if o.attack, err = attacks.NewEvaluator(m, batch); err != nil {
-		o.programs.Close()
-		return nil, err
-	}
-	return o, nil
-}
-
-// Close frees what was compiled.
-func (o *outputs) Close() {
-	o.programs.Close()
-	o.attack.Close()
-}
-
-// logits of images [N, H, W, C]: [N, classes].
-func (o *outputs) logits(ctx context.Context, m attacks.Model, images []float32, labels []int32) (all []float64, err error) {
-	err = parts(images, labels, m.Image, func(p part) error {
-		out, err := o.programs[0].call(ctx, m.Weights, p.x)
-		if err != nil {
-			return err
-		}
-		rows, err := read(out[0], p.n*m.Classes)
-		all = append(all, rows...)
-		return err
-	})
-	return all, err
 }

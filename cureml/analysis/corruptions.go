@@ -65,11 +65,9 @@ func MeasureCorruptions(ctx context.Context, device compute.Backend, nets []Netw
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPanel(device, nets, set.Len())
-	if err != nil {
+	if err := checkInput(nets, set); err != nil {
 		return nil, err
 	}
-	defer p.close()
 	base := slices.IndexFunc(nets, func(n Network) bool { return o.Baseline == "" || n.Name == o.Baseline })
 	if base < 0 {
 		return nil, fmt.Errorf("analysis: corruptions: baseline %q: want one of the networks", o.Baseline)
@@ -80,7 +78,13 @@ func MeasureCorruptions(ctx context.Context, device compute.Backend, nets []Netw
 	}
 	defer kept.close()
 
-	m := &corruptionRun{CorruptionOptions: o, panel: p, set: set, list: list, kept: kept}
+	subjects, free := seatAll(device, nets)
+	defer free()
+	m := &corruptionRun{CorruptionOptions: o, evaluator: newEvaluator(set), subjects: subjects, set: set, list: list, kept: kept}
+	defer m.Close()
+	for _, n := range nets {
+		m.sums = append(m.sums, n.Sum())
+	}
 	all, err := m.run(ctx)
 	if err != nil {
 		return nil, err
@@ -166,10 +170,12 @@ func (o CorruptionOptions) corrupted(ctx context.Context, set *data.Set, name st
 // corruptionRun is a measurement under way.
 type corruptionRun struct {
 	CorruptionOptions
-	*panel
-	set  *data.Set
-	list []corrupt.Corruption
-	kept *verdicts
+	*evaluator
+	subjects []*subject
+	sums     []string // of these
+	set      *data.Set
+	list     []corrupt.Corruption
+	kept     *verdicts
 }
 
 // cleanImages is the name under which verdicts on clean images are kept, at severity 0.
@@ -177,7 +183,7 @@ const cleanImages = "clean"
 
 // run returns the verdicts of each network.
 func (m *corruptionRun) run(ctx context.Context) ([]wrongs, error) {
-	all := make([]wrongs, len(m.models))
+	all := make([]wrongs, len(m.subjects))
 	for i := range all {
 		all[i] = wrongs{}
 	}
@@ -208,7 +214,7 @@ func (m *corruptionRun) run(ctx context.Context) ([]wrongs, error) {
 // judge classifies the images by all networks, unless that was kept.
 func (m *corruptionRun) judge(ctx context.Context, all []wrongs, name string, severity int, open func() (*data.Set, error)) (err error) {
 	var images *data.Set
-	for i := range m.models {
+	for i, s := range m.subjects {
 		wrong, ok := m.kept.find(m.sums[i], name, severity)
 		if !ok {
 			if images == nil {
@@ -216,9 +222,9 @@ func (m *corruptionRun) judge(ctx context.Context, all []wrongs, name string, se
 					return err
 				}
 			}
-			r, err := m.evaluate(ctx, i, images, nil, attacks.Options{})
+			r, err := m.evaluate(ctx, s, images, nil, attacks.Options{})
 			if err != nil {
-				return err
+				return fmt.Errorf("analysis: network %s: %w", s.Name, err)
 			}
 			wrong = make([]bool, len(r.Clean.Flags))
 			for k, right := range r.Clean.Flags {

@@ -52,13 +52,10 @@ type ClassAccuracy struct {
 
 // MeasureFairness attacks networks and counts class by class.
 func MeasureFairness(ctx context.Context, device compute.Backend, nets []Network, set *data.Set, o FairnessOptions) (*Fairness, error) {
-	if err := checkInput(nets, set); err != nil {
+	if err := checkAttacked(nets, set, o.Attacks...); err != nil {
 		return nil, err
 	}
-	if err := checkAttacks(o.Attacks, nets[0].Arch.Classes); err != nil {
-		return nil, err
-	}
-	f := &Fairness{Classes: set.Classes, Counts: make([]int, len(set.Classes)), Networks: make([]NetworkFairness, len(nets))}
+	f := &Fairness{Classes: set.Classes, Counts: make([]int, len(set.Classes))}
 	for i, y := range set.Labels {
 		if int(y) >= len(set.Classes) {
 			return nil, fmt.Errorf("analysis: label %d of image %d: the set names %d classes", y, i, len(set.Classes))
@@ -68,11 +65,17 @@ func MeasureFairness(ctx context.Context, device compute.Backend, nets []Network
 	for _, a := range o.Attacks {
 		f.Attacks = append(f.Attacks, a.Name)
 	}
-	each := func(i int, r *attacks.Report, _ attacks.Model) error {
-		f.Networks[i] = NetworkFairness{nets[i].Name, byClass(r.Clean.Flags, set.Labels, len(f.Classes)), byClass(r.RobustFlags, set.Labels, len(f.Classes))}
-		return nil
-	}
-	if err := evaluateEach(ctx, device, nets, set, o.Attacks, attacks.Options{Seed: int64(o.Seed)}, each); err != nil {
+	attack := newEvaluator(set)
+	defer attack.Close()
+	var err error
+	f.Networks, err = measureEach(device, nets, func(_ int, s *subject) (n NetworkFairness, err error) {
+		r, err := attack.evaluate(ctx, s, set, o.Attacks, attacks.Options{Seed: int64(o.Seed)})
+		if err != nil {
+			return n, err
+		}
+		return NetworkFairness{s.Name, byClass(r.Clean.Flags, set.Labels, len(f.Classes)), byClass(r.RobustFlags, set.Labels, len(f.Classes))}, nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	return f, nil

@@ -1,18 +1,15 @@
 package analysis
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
-	. "github.com/gomlx/gomlx/core/graph" //nolint:revive
 
 	"cure/attacks"
-	"cure/cureml"
-	"cure/cureml/nn"
 	"cure/data"
 )
 
@@ -149,6 +146,9 @@ func (o FeatureSetOptions) check(train, test *data.Set) (FeatureSetOptions, erro
 // rounded to 8 bits.
 func LearnFeatures(ctx context.Context, device compute.Backend, robust, natural Network, train, test *data.Set, opt FeatureSetOptions,
 	learn func(ctx context.Context, name string, set *data.Set) (Network, error)) (*FeatureSets, error) {
+	if err := cmp.Or(checkInput([]Network{robust}, train), checkInput([]Network{natural}, test)); err != nil {
+		return nil, err
+	}
 	opt, err := opt.check(train, test)
 	if err != nil {
 		return nil, err
@@ -158,8 +158,8 @@ func LearnFeatures(ctx context.Context, device compute.Backend, robust, natural 
 	for _, a := range opt.Evaluate {
 		r.Attacks = append(r.Attacks, a.Name)
 	}
-	w := newWorkshop(device, robust, natural, train, opt)
-	defer w.close()
+	w := newWorkshop(device, robust, natural, train, test, opt)
+	defer w.Close()
 	for _, name := range opt.Sets {
 		set, err := w.set(ctx, name)
 		if err != nil {
@@ -173,7 +173,7 @@ func LearnFeatures(ctx context.Context, device compute.Backend, robust, natural 
 		if err != nil {
 			return nil, err
 		}
-		report, err := w.examine(ctx, net, test)
+		report, err := w.examine(ctx, device, net, test)
 		if err != nil {
 			return nil, err
 		}
@@ -191,149 +191,4 @@ func labelNames(set *data.Set, n int) (names []string) {
 		names = append(names, set.Classes[y])
 	}
 	return names
-}
-
-// workshop makes the sets.
-type workshop struct {
-	opt             FeatureSetOptions
-	train           *data.Set
-	robust, natural *subject
-	inverter        *inverter
-	climber         *climber
-	classify        *lens
-	device          compute.Backend
-	evaluator       *attacks.Evaluator // of networks of the form examined
-	examined        string
-}
-
-func newWorkshop(device compute.Backend, robust, natural Network, train *data.Set, opt FeatureSetOptions) *workshop {
-	return &workshop{opt: opt, device: device, train: train, robust: newSubject(robust), natural: newSubject(natural),
-		inverter: newInverter(device, opt.Inversion), climber: newClimber(device, opt.Perturb, opt.Batch, true),
-		classify: newLens(device, func(net *nn.Net, in []*Node) []*Node { return []*Node{net.Forward(nn.Eval, in[0])} })}
-}
-
-func (w *workshop) close() {
-	w.robust.free()
-	w.natural.free()
-	w.inverter.close()
-	w.climber.step.close()
-	w.classify.close()
-	if w.evaluator != nil {
-		w.evaluator.Close()
-	}
-}
-
-// examine measures a network that learned.
-func (w *workshop) examine(ctx context.Context, net Network, test *data.Set) (*attacks.Report, error) {
-	model := cureml.HostModel(w.device, net.State)
-	defer freeAll(model.Weights...)
-	if form := formOf(net.Arch); w.evaluator == nil || w.examined != form {
-		if w.evaluator != nil {
-			w.evaluator.Close()
-		}
-		var err error
-		if w.evaluator, err = attacks.NewEvaluator(model, min(w.opt.Batch, test.Len())); err != nil {
-			return nil, err
-		}
-		w.examined = form
-	}
-	return w.evaluator.Evaluate(ctx, model.Weights, test.Images, test.Labels, w.opt.Evaluate, attacks.Options{Seed: int64(w.opt.Seed)})
-}
-
-// set makes a training set, or reads the one that was made before.
-func (w *workshop) set(ctx context.Context, name string) (*data.Set, error) {
-	if name == OriginalSet {
-		return w.train, nil
-	}
-	path := w.file(name)
-	if set, err := readSet(path, w.train); set != nil || err != nil {
-		return set, err
-	}
-	set, err := w.make(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	return set, writeSet(path, set)
-}
-
-func (w *workshop) make(ctx context.Context, name string) (*data.Set, error) {
-	set := *w.train
-	set.Labels = slices.Clone(w.train.Labels)
-	rng := data.Stream(w.opt.Seed, "featuresets/"+name)
-	images := unitPixels(w.train)
-	var err error
-	switch name {
-	case RobustSet, InvertedSet:
-		from := w.robust
-		if name == InvertedSet {
-			from = w.natural
-		}
-		images, _, err = w.inverter.invert(ctx, from, images, shuffled(images, rng.Perm(set.Len())))
-		set.Name = fmt.Sprintf("%s, features of %s", w.train.Name, from.Name)
-	default:
-		classes := int32(len(set.Classes))
-		for i, y := range set.Labels {
-			set.Labels[i] = (y + 1) % classes
-			if name == PerturbedSet {
-				set.Labels[i] = rng.Int32N(classes)
-			}
-		}
-		images, err = w.climber.climb(ctx, w.natural, images, set.Labels, w.opt.Seed)
-		set.Name = fmt.Sprintf("%s, moved towards classes of %s", w.train.Name, w.natural.Name)
-	}
-	set.Images = toBytes(images)
-	return &set, err
-}
-
-// shuffled are images in another order.
-func shuffled(images []float32, order []int) []float32 {
-	out := make([]float32, 0, len(images))
-	for _, i := range order {
-		out = append(out, rowOf(images, i, len(order))...)
-	}
-	return out
-}
-
-// describe compares a set with the original one.
-func (w *workshop) describe(ctx context.Context, name string, set *data.Set) (f FeatureSet, err error) {
-	f = FeatureSet{Name: name, Shown: set.Images[:w.opt.Shown*imageValues], Labels: labelNames(set, w.opt.Shown)}
-	for _, of := range []struct {
-		net             *subject
-		label, original *float64
-	}{{w.natural, &f.NaturalSees, &f.NaturalSeesOriginal}, {w.robust, &f.RobustSees, &f.RobustSeesOriginal}} {
-		logits, err := w.logits(ctx, of.net, unitPixels(set))
-		if err != nil {
-			return f, err
-		}
-		*of.label, *of.original = accuracyOf(logits, set.Labels), accuracyOf(logits, w.train.Labels)
-	}
-	n := set.Len()
-	for i := range n {
-		var squares float64
-		for k, v := range set.Image(i) {
-			d := (float64(v) - float64(w.train.Image(i)[k])) / 255
-			squares += d * d
-		}
-		f.Change += math.Sqrt(squares) / float64(n)
-	}
-	return f, nil
-}
-
-func (w *workshop) logits(ctx context.Context, s *subject, images []float32) ([]float32, error) {
-	var all []float32
-	n := len(images) / imageValues
-	for first := 0; first < n; first += w.opt.Batch {
-		x := imageBatch(images, first, w.opt.Batch)
-		out, err := w.classify.look(ctx, s, x)
-		freeAll(x)
-		if err != nil {
-			return nil, err
-		}
-		logits, err := take(out[0])
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, logits[:len(logits)/w.opt.Batch*min(w.opt.Batch, n-first)]...)
-	}
-	return all, nil
 }

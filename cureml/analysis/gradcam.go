@@ -8,7 +8,6 @@ import (
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive
-	"github.com/gomlx/gomlx/core/tensors"
 
 	"cure/attacks"
 	"cure/cureml/nn"
@@ -60,13 +59,15 @@ type AttentionNetwork struct {
 //
 // on the images of set, clean and attacked through each network.
 func GradCAM(ctx context.Context, device compute.Backend, nets []Network, set *data.Set, opt AttentionOptions) (*Attention, error) {
+	if err := checkInput(nets, set); err != nil {
+		return nil, err
+	}
 	if opt.Shown == 0 {
 		opt.Shown = min(8, set.Len())
 	}
 	if opt.Batch == 0 {
 		opt.Batch = 32
 	}
-	opt.Batch = min(opt.Batch, set.Len())
 	if opt.Shown < 1 || opt.Shown > set.Len() || opt.Batch < 1 {
 		return nil, fmt.Errorf("analysis: maps of %d images shown of %d, in batches of %d: want 1 to %d shown", opt.Shown, set.Len(), opt.Batch, set.Len())
 	}
@@ -81,52 +82,46 @@ func GradCAM(ctx context.Context, device compute.Backend, nets []Network, set *d
 	if err != nil {
 		return nil, err
 	}
-	part, err := set.Slice(0, opt.Shown)
+	c := newCamera(opt.Layer, opt.Batch)
+	attack := newAscent(pgd, nn.Eval)
+	defer closeAll(c, attack)
+	networks, err := measureEach(device, nets, func(_ int, s *subject) (AttentionNetwork, error) { return c.network(ctx, s, set, attack, opt) })
 	if err != nil {
 		return nil, err
 	}
-	r := &Attention{Images: set.Name, N: set.Len(), Shown: part.Images,
-		Attack: fmt.Sprintf("%s, %s %.4g", opt.Attack.Name, pgd.Ball.Norm, pgd.Ball.Eps)}
-	for _, y := range part.Labels {
-		r.Labels = append(r.Labels, set.Classes[y])
-	}
-	c := newCamera(device, opt.Layer, opt.Batch)
-	defer c.lens.close()
-	climb := newClimber(device, pgd, opt.Batch, false)
-	defer climb.step.close()
-	for _, net := range nets {
-		a, err := c.network(ctx, net, set, climb, opt)
-		if err != nil {
-			return nil, err
-		}
-		r.Networks = append(r.Networks, a)
-	}
-	return r, nil
+	return &Attention{Images: set.Name, N: set.Len(), Attack: fmt.Sprintf("%s, %s %.4g", opt.Attack.Name, pgd.Ball.Norm, pgd.Ball.Eps),
+		Shown: set.Images[:opt.Shown*imageValues], Labels: labelNames(set, opt.Shown), Networks: networks}, nil
 }
 
 // camera maps attention.
 type camera struct {
-	lens   *lens
-	batch  int
-	blocks map[string]string // that programs look at, by the form of the network
+	*program // x, y -> maps [B, h, w], logits
+	batch    int
+	blocks   map[string]block // that programs look at, by the form of the network
 }
 
-func newCamera(device compute.Backend, layer string, batch int) *camera {
-	c := &camera{batch: batch, blocks: map[string]string{}}
-	c.lens = newLens(device, func(net *nn.Net, in []*Node) []*Node {
-		var block *Node
+type block struct {
+	name string
+	size [2]int // h, w
+}
+
+func newCamera(layer string, batch int) *camera {
+	c := &camera{batch: batch, blocks: map[string]block{}}
+	c.program = newProgram(func(s *subject, weights, in []*Node) []*Node {
+		net := s.net(weights)
+		var features *Node
 		net.Tap = func(name string, x *Node) {
 			if x.Rank() == 4 && (layer == "" || layer == name) {
-				block, c.blocks[formOf(net.Arch)] = x, name
+				features, c.blocks[s.form] = x, block{name, [2]int{x.Shape().Dim(1), x.Shape().Dim(2)}}
 			}
 		}
 		logits := net.Forward(nn.Eval, in[0])
-		if block == nil {
+		if features == nil {
 			panic(fmt.Errorf("analysis: %s has no block %q", net.Arch, layer))
 		}
 		z := ReduceAllSum(Mul(logits, OneHot(in[1], logits.Shape().Dim(1), logits.DType())))
-		weight := ReduceAndKeep(Gradient(z, block)[0], ReduceMean, 1, 2) // α [B, 1, 1, K]
-		sum := ReduceSum(Mul(weight, block), -1)
+		weight := ReduceAndKeep(Gradient(z, features)[0], ReduceMean, 1, 2) // α [B, 1, 1, K]
+		sum := ReduceSum(Mul(weight, features), -1)
 		return []*Node{Max(ScalarZero(sum.Graph(), sum.DType()), sum), logits}
 	})
 	return c
@@ -134,52 +129,29 @@ func newCamera(device compute.Backend, layer string, batch int) *camera {
 
 // attention of a network for some classes.
 type attention struct {
-	size   [2]int
-	maps   [][]float64 // of each image
+	maps   [][]float64 // of each image, h·w
 	logits []float32   // [N, C]
 }
 
 func (c *camera) look(ctx context.Context, s *subject, images []float32, labels []int32) (*attention, error) {
-	a := &attention{}
-	n := len(labels)
-	for first := 0; first < n; first += c.batch {
-		x := imageBatch(images, first, c.batch)
-		y := tensors.FromFlatDataAndDimensions(rowsOf(labels, 1, first, c.batch), c.batch)
-		out, err := c.lens.look(ctx, s, x, y)
-		freeAll(x, y)
-		if err != nil {
+	out, err := c.onAll(ctx, s, images, labels, c.batch)
+	if err != nil {
+		return nil, err
+	}
+	a := &attention{logits: out[1]}
+	for i := range labels {
+		one := widen(rowOf(out[0], i, len(labels)))
+		if err := allFinite(fmt.Sprintf("the map of image %d: value", i), one); err != nil {
 			return nil, err
 		}
-		shape, count := out[0].Shape(), min(c.batch, n-first)
-		a.size = [2]int{shape.Dim(1), shape.Dim(2)}
-		maps, err := take(out[0])
-		if err != nil {
-			return nil, err
-		}
-		logits, err := take(out[1])
-		if err != nil {
-			return nil, err
-		}
-		a.logits = append(a.logits, logits[:len(logits)/c.batch*count]...)
-		for i := range count {
-			one := make([]float64, 0, a.size[0]*a.size[1])
-			for _, v := range rowOf(maps, i, c.batch) {
-				if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-					return nil, fmt.Errorf("analysis: %s: the map of image %d holds %v", s.Name, first+i, v)
-				}
-				one = append(one, float64(v))
-			}
-			a.maps = append(a.maps, one)
-		}
+		a.maps = append(a.maps, one)
 	}
 	return a, nil
 }
 
-func (c *camera) network(ctx context.Context, net Network, set *data.Set, climb *climber, opt AttentionOptions) (r AttentionNetwork, err error) {
-	s := newSubject(net)
-	defer s.free()
-	images := unitPixels(set)
-	adv, err := climb.climb(ctx, s, images, set.Labels, opt.Seed)
+func (c *camera) network(ctx context.Context, s *subject, set *data.Set, attack *ascent, opt AttentionOptions) (r AttentionNetwork, err error) {
+	images := pixels(set.Images)
+	adv, err := attack.climbAll(ctx, s, images, set.Labels, opt.Batch, opt.Seed)
 	if err != nil {
 		return r, err
 	}
@@ -191,7 +163,8 @@ func (c *camera) network(ctx context.Context, net Network, set *data.Set, climb 
 	if err != nil {
 		return r, err
 	}
-	r = AttentionNetwork{Name: net.Name, Layer: c.blocks[formOf(net.Arch)], Size: clean.size, Clean: clean.maps[:opt.Shown], Attacked: attacked.maps[:opt.Shown],
+	at := c.blocks[s.form]
+	r = AttentionNetwork{Name: s.Name, Layer: at.name, Size: at.size, Clean: clean.maps[:opt.Shown], Attacked: attacked.maps[:opt.Shown],
 		AttackedShown: toBytes(adv[:opt.Shown*imageValues])}
 	for i := range opt.Shown {
 		r.Seen = append(r.Seen, set.Classes[largestOf(rowOf(clean.logits, i, set.Len()))])

@@ -51,36 +51,34 @@ func tinyPGD(eps float64) attacks.PGD {
 
 var tinyCure = cureml.CureConfig{Percentile: 0.3, Alpha: 0.4}
 
-// slopesOf are the gradients of one batch on the host, by layer, on clean and on attacked images.
-func slopesOf(t testing.TB, n Network, pgd attacks.PGD, set *data.Set) (c *comparison, nat, adv [][]float32, b attackedBatch) {
+// slopesOf are the gradients of one batch on the host, by layer, on clean and on attacked images, and these attacked images.
+func slopesOf(t testing.TB, n Network, pgd attacks.PGD, set *data.Set) (nat, adv [][]float32, attacked []float32) {
 	t.Helper()
-	e, err := newExam(mltest.GoBackend(t), n.State, pgd, nn.Eval)
+	c, s := newComparison(n.State, GradientOptions{PGD: pgd, Cure: tinyCure}), seat(mltest.GoBackend(t), n)
+	defer c.Close()
+	defer s.free()
+	host := func(x, y *tensors.Tensor) (list [][]float32, err error) {
+		out, err := c.slope.run(t.Context(), s, x, y)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range out[1:] {
+			list = append(list, values(t, o))
+		}
+		return list, nil
+	}
+	err := eachAttacked(t.Context(), s, c.attack, set, 1, set.Len(), 0, func(b *batch, x *tensors.Tensor) (err error) {
+		attacked = values(t, x)
+		if nat, err = host(b.x, b.y); err != nil {
+			return err
+		}
+		adv, err = host(x, b.y)
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(e.close)
-	if c, err = newComparison(e, tinyCure); err != nil {
-		t.Fatal(err)
-	}
-	weights := e.onDevice(n.State)
-	if b, err = e.batch(t.Context(), weights, set, set.Len(), 0, 0); err != nil {
-		t.Fatal(err)
-	}
-	host := func(x *tensors.Tensor) (list [][]float32) {
-		out, err := examine(t.Context(), c.slope, weights, []*tensors.Tensor{x, b.y})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, o := range out[1:] {
-			v, err := onHost[float32](o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			list = append(list, v)
-		}
-		return list
-	}
-	return c, host(b.x), host(b.adv), b
+	return nat, adv, attacked
 }
 
 // TestGradientsByDifferences: lengths and cosine of two layers against central differences of the loss, in float64.
@@ -90,14 +88,12 @@ func TestGradientsByDifferences(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, _, _, b := slopesOf(t, n, pgd, set)
-	loss, err := c.program(func(in []*Node) []*Node {
-		net, in := c.net(in)
-		return []*Node{ReduceAllMean(attacks.CrossEntropy(net.Forward(nn.TrainFrozen, in[0]), in[1]))}
+	_, _, attacked := slopesOf(t, n, pgd, set)
+	loss := newProgram(func(s *subject, weights, in []*Node) []*Node {
+		return []*Node{ReduceAllMean(attacks.CrossEntropy(s.forward(nn.TrainFrozen, weights, in[0]), in[1]))}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	defer loss.Close()
+	labels := tensors.FromValue(set.Labels)
 	double := func(v []float32, shape ...int) *tensors.Tensor {
 		d := make([]float64, len(v))
 		for i, x := range v {
@@ -105,20 +101,16 @@ func TestGradientsByDifferences(t *testing.T) {
 		}
 		return tensors.FromFlatDataAndDimensions(d, shape...)
 	}
-	differences := func(layer string, x *tensors.Tensor) (slopes []float64) {
-		var weights []*tensors.Tensor
+	differences := func(layer string, x []float32) (slopes []float64) {
+		s := seat(mltest.GoBackend(t), n)
 		at := -1
 		for i, tensor := range n.Tensors {
-			weights = append(weights, double(n.Values[tensor.Name], tensor.Shape...))
+			s.Weights[i] = double(n.Values[tensor.Name], tensor.Shape...)
 			if layerName(tensor) == layer {
 				at = i
 			}
 		}
-		pixels, err := tensors.CopyFlatData[float32](x)
-		if err != nil {
-			t.Fatal(err)
-		}
-		images := double(pixels, 3, 32, 32, 3)
+		images := double(x, 3, 32, 32, 3)
 		tensor := n.Tensors[at]
 		for k := range n.Values[tensor.Name] {
 			var sides [2]float64
@@ -129,8 +121,8 @@ func TestGradientsByDifferences(t *testing.T) {
 					t.Fatal(err)
 				}
 				v[k] += by
-				weights[at] = tensors.FromFlatDataAndDimensions(v, tensor.Shape...)
-				out, err := examine(t.Context(), loss, weights, []*tensors.Tensor{images, b.y})
+				s.Weights[at] = tensors.FromFlatDataAndDimensions(v, tensor.Shape...)
+				out, err := loss.run(t.Context(), s, images, labels)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -144,7 +136,7 @@ func TestGradientsByDifferences(t *testing.T) {
 		if l.Name != "conv1" && l.Name != "layer2.0.shortcut.0" {
 			continue
 		}
-		nat, adv := differences(l.Name, b.x), differences(l.Name, b.adv)
+		nat, adv := differences(l.Name, pixels(set.Images)), differences(l.Name, attacked)
 		var n2, a2, na float64
 		differ := 0
 		for k := range nat {
@@ -169,7 +161,7 @@ func TestUpdatedShares(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, nat, adv, _ := slopesOf(t, n, pgd, set)
+	nat, adv, _ := slopesOf(t, n, pgd, set)
 	var all []float64
 	scores := make([][]float64, len(nat))
 	for i := range nat {
@@ -224,7 +216,7 @@ func TestUpdatedShares(t *testing.T) {
 // TestNoAttack: with a budget of 0, the gradients on attacked images are those on clean ones, to the bit.
 func TestNoAttack(t *testing.T) {
 	n, set := tinyNet(t, "n", 3), tinySet(t, 5)
-	_, nat, adv, _ := slopesOf(t, n, tinyPGD(0), set)
+	nat, adv, _ := slopesOf(t, n, tinyPGD(0), set)
 	for i := range nat {
 		if !slices.Equal(nat[i], adv[i]) {
 			t.Errorf("layer %d: gradients differ", i)
@@ -284,13 +276,13 @@ func TestGradientErrors(t *testing.T) {
 		change  func(o *GradientOptions, set **data.Set)
 	}{
 		{"no networks", nil, nil},
-		{`network 0 ("empty") has no weights`, []Moment{{Network: Network{Name: "empty"}}}, nil},
+		{`network "empty" has no weights`, []Moment{{Network: Network{Name: "empty"}}}, nil},
 		{"wide is a resnet18-w2, a a resnet18-w1", append(slices.Clone(good), Moment{Network: Network{"wide", wide}}), nil},
 		{"tensor conv1.weight holds NaN", Still([]Network{sick}), nil},
 		{"batches of 1 images", good, func(o *GradientOptions, _ **data.Set) { o.Batch = 1 }},
 		{"4 images are less than one batch of 8", good, func(o *GradientOptions, _ **data.Set) { o.Batch = 8 }},
-		{"0 images", good, func(_ *GradientOptions, s **data.Set) { *s = nil }},
-		{"label 10: the networks have 10 classes", good, func(_ *GradientOptions, s **data.Set) {
+		{"no images", good, func(_ *GradientOptions, s **data.Set) { *s = nil }},
+		{"label 10 of image 2: network a has 10 classes", good, func(_ *GradientOptions, s **data.Set) {
 			bad := **s
 			bad.Labels = []int32{1, 2, 10, 3}
 			*s = &bad

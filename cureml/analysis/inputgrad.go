@@ -8,10 +8,8 @@ import (
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive
-	"github.com/gomlx/gomlx/core/tensors"
 
 	"cure/attacks"
-	"cure/cureml/nn"
 	"cure/data"
 )
 
@@ -43,63 +41,47 @@ type InputGradientNetwork struct {
 
 // MapInputGradients measures the input gradients on the images of set, of which it shows the first.
 func MapInputGradients(ctx context.Context, device compute.Backend, nets []Network, set *data.Set, shown, batch int) (*InputGradients, error) {
+	if err := checkInput(nets, set); err != nil {
+		return nil, err
+	}
 	if shown < 1 || shown > set.Len() || batch < 1 {
 		return nil, fmt.Errorf("analysis: gradients of %d images in batches of %d, %d shown: want 1 to %d shown", set.Len(), batch, shown, set.Len())
 	}
-	l := gradientLens(device)
-	defer l.close()
-	part, err := set.Slice(0, shown)
+	p := newInputGradient()
+	defer p.Close()
+	images := pixels(set.Images)
+	networks, err := measureEach(device, nets, func(_ int, s *subject) (r InputGradientNetwork, err error) {
+		g, err := inputGradients(ctx, p, s, images, set.Labels, batch)
+		if err != nil {
+			return r, err
+		}
+		return describeGradients(s.Name, images, g, shown), nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	r := &InputGradients{Images: set.Name, N: set.Len(), Shown: part.Images}
-	for _, y := range part.Labels {
-		r.Labels = append(r.Labels, set.Classes[y])
-	}
-	images := unitPixels(set)
-	for _, net := range nets {
-		g, err := inputGradients(ctx, l, net, images, set.Labels, min(batch, set.Len()))
-		if err != nil {
-			return nil, err
-		}
-		r.Networks = append(r.Networks, describeGradients(net.Name, images, g, shown))
-	}
-	return r, nil
+	return &InputGradients{set.Name, set.Len(), set.Images[:shown*imageValues], labelNames(set, shown), networks}, nil
 }
 
-// gradientLens is ∂ CE(f(x), y)/∂x for images x [B, 32, 32, 3] and labels [B].
-func gradientLens(device compute.Backend) *lens {
-	return newLens(device, func(net *nn.Net, in []*Node) []*Node {
-		leaf := Identity(in[0])
-		loss := attacks.CrossEntropy(net.Forward(nn.Eval, leaf), in[1])
-		return Gradient(ReduceAllSum(loss), leaf)
+// newInputGradient is ∂ CE(f(x), y)/∂x for images x [B, 32, 32, 3] and labels [B].
+func newInputGradient() *program {
+	return newProgram(func(s *subject, weights, in []*Node) []*Node {
+		_, grad := slopeOf(in[0], func(x *Node) *Node { return attacks.CrossEntropy(s.Logits(weights, x), in[1]) })
+		return []*Node{grad}
 	})
 }
 
-func inputGradients(ctx context.Context, l *lens, net Network, images []float32, labels []int32, batch int) ([]float32, error) {
-	s := newSubject(net)
-	defer s.free()
-	var all []float32
-	for first := 0; first < len(labels); first += batch {
-		x := imageBatch(images, first, batch)
-		y := tensors.FromFlatDataAndDimensions(rowsOf(labels, 1, first, batch), batch)
-		out, err := l.look(ctx, s, x, y)
-		freeAll(x, y)
-		if err != nil {
-			return nil, err
-		}
-		g, err := take(out[0])
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, g[:min(batch, len(labels)-first)*imageValues]...)
+func inputGradients(ctx context.Context, p *program, s *subject, images []float32, labels []int32, batch int) ([]float32, error) {
+	out, err := p.onAll(ctx, s, images, labels, batch)
+	if err != nil {
+		return nil, err
 	}
-	for i, v := range all {
+	for i, v := range out[0] {
 		if x := float64(v); math.IsNaN(x) || math.IsInf(x, 0) {
-			return nil, fmt.Errorf("analysis: %s: the gradient of image %d is %v", net.Name, i/imageValues, v)
+			return nil, fmt.Errorf("the gradient of image %d is %v", i/imageValues, v)
 		}
 	}
-	return all, nil
+	return out[0], nil
 }
 
 func describeGradients(name string, images, gradients []float32, shown int) InputGradientNetwork {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"cure/cureml/nn"
 	"cure/data"
 )
 
@@ -46,21 +46,20 @@ func (o Inversion) check() (Inversion, error) {
 // inverter holds the programs of an inversion.
 type inverter struct {
 	Inversion
-	represent, approach *lens
+	represent *program // x -> g(x) [B, d]
+	approach  *program // x', g(x), the length of the step -> x', a step on
 }
 
-func newInverter(device compute.Backend, o Inversion) *inverter {
+func newInverter(o Inversion) *inverter {
+	g := func(s *subject, weights []*Node, x *Node) *Node {
+		out, _ := tapped(s.net(weights), o.Layer, x)
+		return Reshape(out, out.Shape().Dim(0), -1)
+	}
 	return &inverter{o,
-		newLens(device, func(net *nn.Net, in []*Node) []*Node {
-			g, _ := tapped(net, o.Layer, in[0])
-			return []*Node{Reshape(g, g.Shape().Dim(0), -1)}
-		}),
-		newLens(device, func(net *nn.Net, in []*Node) []*Node {
+		newProgram(func(s *subject, weights, in []*Node) []*Node { return []*Node{g(s, weights, in[0])} }),
+		newProgram(func(s *subject, weights, in []*Node) []*Node {
 			x, target, step := in[0], in[1], in[2]
-			leaf := Identity(StopGradient(x))
-			g, _ := tapped(net, o.Layer, leaf)
-			far := apart(Reshape(g, g.Shape().Dim(0), -1), target)
-			d := Gradient(ReduceAllSum(far), leaf)[0]
+			_, d := slopeOf(x, func(x *Node) *Node { return apart(g(s, weights, x), target) })
 			length := Sqrt(ReduceAndKeep(Square(d), ReduceSum, 1, 2, 3))
 			next := Sub(x, Mul(step, Div(d, MaxScalar(length, shortest))))
 			return []*Node{ClipScalar(next, 0, 1)}
@@ -76,51 +75,45 @@ func apart(g, target *Node) *Node {
 	return Div(ReduceSum(Square(Sub(g, target)), 1), MaxScalar(ReduceSum(Square(target), 1), shortest))
 }
 
-func (v *inverter) close() {
-	v.represent.close()
-	v.approach.close()
-}
+// Close frees the programs.
+func (v *inverter) Close() { closeAll(v.represent, v.approach) }
 
 // invert returns, for each image of targets, the image found from that of starts, and how far its representation is from
 // the target's, |g(x') - g(x)|/|g(x)|.
 func (v *inverter) invert(ctx context.Context, s *subject, targets, starts []float32) (found []float32, distance []float64, err error) {
-	n := len(targets) / imageValues
-	batch := min(v.Batch, n)
-	for first := 0; first < n; first += batch {
-		x := imageBatch(targets, first, batch)
-		target, err := v.represent.look(ctx, s, x)
-		freeAll(x)
+	err = eachBatch(s.Image, targets, nil, v.Batch, func(b *batch) error {
+		target, err := v.represent.run(ctx, s, b.x)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
-		images, err := v.descend(ctx, s, imageBatch(starts, first, batch), target[0])
+		images, err := v.descend(ctx, s, b.like(rowsFrom(starts, len(starts)/imageValues, b)), target[0])
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
-		reached, err := v.represent.look(ctx, s, images)
+		reached, err := v.represent.run(ctx, s, images)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
-		distances, err := relative(reached[0], target[0], batch)
+		distances, err := relative(reached[0], target[0], b.size)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
-		pixels, err := take(images)
+		values, err := take[float32](images)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
-		count := min(batch, n-first)
-		found, distance = append(found, pixels[:count*imageValues]...), append(distance, distances[:count]...)
-	}
-	return found, distance, nil
+		found, distance = append(found, values[:b.n*imageValues]...), append(distance, distances[:b.n]...)
+		return nil
+	})
+	return found, distance, err
 }
 
 // descend takes the steps of one batch from x, which it frees.
 func (v *inverter) descend(ctx context.Context, s *subject, x, target *tensors.Tensor) (*tensors.Tensor, error) {
 	for t := range v.Steps {
-		step := tensors.FromScalar(float32(v.StepSize * (1 - float64(t)/float64(v.Steps))))
-		next, err := v.approach.look(ctx, s, x, target, step)
-		freeAll(x, step)
+		step := scalar(v.StepSize * (1 - float64(t)/float64(v.Steps)))
+		next, err := v.approach.run(ctx, s, x, target, step)
+		free(x, step)
 		if err != nil {
 			return nil, err
 		}
@@ -131,11 +124,11 @@ func (v *inverter) descend(ctx context.Context, s *subject, x, target *tensors.T
 
 // relative is |a - b|/|b| for each of n rows, which are freed. A row b of zeros is as far as a is long.
 func relative(a, b *tensors.Tensor, n int) ([]float64, error) {
-	x, err := take(a)
+	x, err := take[float32](a)
 	if err != nil {
 		return nil, err
 	}
-	y, err := take(b)
+	y, err := take[float32](b)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +145,7 @@ func relative(a, b *tensors.Tensor, n int) ([]float64, error) {
 			length = 1
 		}
 		if out[i] = math.Sqrt(difference / length); math.IsNaN(out[i]) || math.IsInf(out[i], 0) {
-			return nil, fmt.Errorf("analysis: the representation of image %d is not finite", i)
+			return nil, fmt.Errorf("the representation of image %d is not finite", i)
 		}
 	}
 	return out, nil
@@ -183,6 +176,9 @@ type InvertedImages struct {
 // Invert inverts the representations of the images of set, two or more, each from the next image (the last from the
 // first).
 func Invert(ctx context.Context, device compute.Backend, nets []Network, set *data.Set, opt Inversion) (*Inversions, error) {
+	if err := checkInput(nets, set); err != nil {
+		return nil, err
+	}
 	opt, err := opt.check()
 	if err != nil {
 		return nil, err
@@ -190,25 +186,19 @@ func Invert(ctx context.Context, device compute.Backend, nets []Network, set *da
 	if set.Len() < 2 {
 		return nil, fmt.Errorf("analysis: inversion of %d image: want 2 or more, each the start of another one's", set.Len())
 	}
-	inv := newInverter(device, opt)
-	defer inv.close()
-	targets := unitPixels(set)
-	starts := append(targets[imageValues:len(targets):len(targets)], targets[:imageValues]...)
-	r := &Inversions{Images: set.Name, Layer: opt.Layer, Steps: opt.Steps, StepSize: opt.StepSize, Targets: set.Images, Starts: toBytes(starts)}
-	for _, net := range nets {
-		images, err := inv.network(ctx, net, targets, starts)
-		if err != nil {
-			return nil, err
-		}
-		r.Networks = append(r.Networks, images)
+	inv := newInverter(opt)
+	defer inv.Close()
+	targets := pixels(set.Images)
+	starts := slices.Concat(targets[imageValues:], targets[:imageValues])
+	networks, err := measureEach(device, nets, func(_ int, s *subject) (InvertedImages, error) { return inv.network(ctx, s, targets, starts) })
+	if err != nil {
+		return nil, err
 	}
-	return r, nil
+	return &Inversions{Images: set.Name, Layer: opt.Layer, Steps: opt.Steps, StepSize: opt.StepSize, Targets: set.Images, Starts: toBytes(starts), Networks: networks}, nil
 }
 
-func (v *inverter) network(ctx context.Context, net Network, targets, starts []float32) (r InvertedImages, err error) {
-	s := newSubject(net)
-	defer s.free()
-	r.Name = net.Name
+func (v *inverter) network(ctx context.Context, s *subject, targets, starts []float32) (r InvertedImages, err error) {
+	r.Name = s.Name
 	still := *v
 	still.Steps = 0
 	if _, r.Start, err = still.invert(ctx, s, targets, starts); err != nil {

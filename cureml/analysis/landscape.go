@@ -1,12 +1,11 @@
 package analysis
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 
 	"github.com/gomlx/compute"
 
-	"cure/attacks"
 	"cure/data"
 )
 
@@ -31,18 +30,8 @@ func DefaultLandscape() LandscapeOptions {
 
 // Validate says what is wrong with the settings.
 func (o LandscapeOptions) Validate() error {
-	for _, err := range []error{
-		within("range", o.Range, 100), points("line", o.Line), points("plane", o.Plane), within("reach", o.Reach, 1),
-		within("eps", o.Eps, 1), within("step size", o.StepSize, 1),
-	} {
-		if err != nil {
-			return fmt.Errorf("analysis: landscape: %w", err)
-		}
-	}
-	if o.Steps < 1 {
-		return fmt.Errorf("analysis: landscape: %d steps: want at least 1", o.Steps)
-	}
-	return nil
+	return settings("landscape", within("range", o.Range, 100), points("line", o.Line), points("plane", o.Plane), within("reach", o.Reach, 1),
+		within("eps", o.Eps, 1), within("step size", o.StepSize, 1), atLeast("steps", o.Steps, 1))
 }
 
 // Landscape is the loss around networks: around their weights, and around the images.
@@ -77,26 +66,20 @@ type NetworkLandscape struct {
 // Around the images, s is the sign of the gradient of each image's loss and r a random direction of entries ±1:
 // Inputs is the mean of CE(x + a·s + b·r, y), with a and b in pixels of [0, 1]. These points may leave the pixel box.
 func MeasureLandscape(ctx context.Context, device compute.Backend, nets []Network, set *data.Set, o LandscapeOptions) (*Landscape, error) {
-	if err := checkInput(nets, set); err != nil {
+	if err := cmp.Or(checkInput(nets, set), o.Validate()); err != nil {
 		return nil, err
 	}
-	if err := o.Validate(); err != nil {
-		return nil, err
-	}
-	l := &Landscape{LandscapeOptions: o, Images: set.Len(), Networks: make([]NetworkLandscape, len(nets))}
-	open := func(m attacks.Model) (*landscaper, error) { return newLandscaper(m, o) }
-	err := perForm(device, nets, open, func(i int, p *landscaper, m attacks.Model) error {
+	l := newLandscaper(o)
+	defer l.Close()
+	networks, err := measureEach(device, nets, func(_ int, s *subject) (NetworkLandscape, error) {
 		var names []string
-		for _, t := range nets[i].Tensors {
+		for _, t := range s.Tensors {
 			names = append(names, t.Name)
 		}
-		found, err := p.measure(ctx, m, names, pixels(set.Images), set.Labels)
-		found.Name = nets[i].Name
-		l.Networks[i] = found
-		return err
+		return l.measure(ctx, s, names, pixels(set.Images), set.Labels)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return l, nil
+	return &Landscape{o, set.Len(), networks}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"cure/attacks"
 	"cure/cureml/mltest"
 )
 
@@ -40,26 +41,22 @@ func TestFilterNormal(t *testing.T) {
 func TestLandscapeOfAffine(t *testing.T) {
 	device := mltest.GoBackend(t)
 	a := newAffine(3, [3]int{2, 2, 3}, 2)
-	const n, d = 5, 12
+	const n, d = attacks.DefaultBatch + 3, 12 // the last batch is not full
 	images, labels := greyImages(4, n, d, 2)
 	o := LandscapeOptions{Range: .5, Line: 5, Plane: 3, Reach: .05, Eps: .04, StepSize: .02, Steps: 5, Seed: 7}
-	m := a.model(device)
-	l, err := newLandscaper(m, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, l := a.subject(device), newLandscaper(o)
 	defer l.Close()
-	if !slices.Equal(l.moved, []int{0}) {
-		t.Fatalf("weights %v move, want the matrix alone", l.moved)
+	if !slices.Equal(movable(s.Weights), []int{0}) {
+		t.Fatalf("weights %v move, want the matrix alone", movable(s.Weights))
 	}
 	names := []string{"matrix", "bias"}
-	found, err := l.measure(t.Context(), m, names, images, labels)
+	found, err := l.measure(t.Context(), s, names, images, labels)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var directions [2][]float32
 	for k, axis := range []string{"1", "2"} {
-		parts, err := l.direction(m, names, axis)
+		parts, err := l.direction(s, names, axis)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,9 +101,9 @@ func TestLandscapeOfAffine(t *testing.T) {
 		near(t, "attacked loss on the line", found.Adv[i], loss(shift, func(k, i int) float64 { return o.Eps * uphill(shift)(k, i) }), 1e-5)
 	}
 	var coins [][]float32
-	err = parts(images, labels, a.image, func(p part) error {
-		c := values(t, l.coins(p))
-		for k := range p.n {
+	err = eachBatch(a.image, images, labels, attacks.DefaultBatch, func(b *batch) error {
+		c := values(t, l.coins(b))
+		for k := range b.n {
 			coins = append(coins, c[k*d:(k+1)*d])
 		}
 		return nil

@@ -1,8 +1,8 @@
 package analysis
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive
@@ -29,15 +29,8 @@ func DefaultLinearity() LinearityOptions {
 
 // Validate says what is wrong with the settings.
 func (o LinearityOptions) Validate() error {
-	for _, err := range []error{within("eps", o.Eps, 1), within("step size", o.StepSize, 1), within("h", o.H, 1000)} {
-		if err != nil {
-			return fmt.Errorf("analysis: linearity: %w", err)
-		}
-	}
-	if o.Steps < 1 || o.Profile < 2 {
-		return fmt.Errorf("analysis: linearity: %d steps and a profile of %d points: want at least 1 step and 2 points", o.Steps, o.Profile)
-	}
-	return nil
+	return settings("linearity", within("eps", o.Eps, 1), within("step size", o.StepSize, 1), within("h", o.H, 1000), atLeast("steps", o.Steps, 1),
+		atLeast("points of the profile", o.Profile, 2))
 }
 
 // Linearity says how far the losses of networks are from linear functions of the image.
@@ -79,100 +72,89 @@ type NetworkLinearity struct {
 //
 // Points may leave the pixel box, as these definitions have none.
 func MeasureLinearity(ctx context.Context, device compute.Backend, nets []Network, set *data.Set, o LinearityOptions) (*Linearity, error) {
-	if err := checkInput(nets, set); err != nil {
+	if err := cmp.Or(checkInput(nets, set), o.Validate()); err != nil {
 		return nil, err
 	}
-	if err := o.Validate(); err != nil {
-		return nil, err
-	}
-	l := &Linearity{LinearityOptions: o, Images: set.Len(), Networks: make([]NetworkLinearity, len(nets))}
-	open := func(m attacks.Model) (*lineariser, error) { return newLineariser(m, o, attacks.CrossEntropy) }
-	err := perForm(device, nets, open, func(i int, p *lineariser, m attacks.Model) error {
-		found, err := p.measure(ctx, m, pixels(set.Images), set.Labels)
-		found.Name = nets[i].Name
-		l.Networks[i] = found
-		return err
+	l := newLineariser(o, attacks.CrossEntropy)
+	defer l.Close()
+	networks, err := measureEach(device, nets, func(_ int, s *subject) (NetworkLinearity, error) {
+		return l.measure(ctx, s, pixels(set.Images), set.Labels)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return l, nil
+	return &Linearity{o, set.Len(), networks}, nil
 }
 
 // lineariser has the programs of [MeasureLinearity].
 type lineariser struct {
 	LinearityOptions
-	programs
-	slope, climb, along *program // of programs
+	slope *program // x, y -> the losses ℓ [B], ∇ℓ, ‖∇ℓ‖₁, bend and along
+	climb *program // x, y, ℓ, ∇ℓ, x', the largest error so far -> the last two, a step on
+	along *program // x, y, ∇ℓ, t -> the losses at x + t·sign ∇ℓ
 }
 
 // newLineariser measures a loss of logits [B, C] and labels [B].
-func newLineariser(m attacks.Model, o LinearityOptions, loss func(logits, y *Node) *Node) (*lineariser, error) {
-	l := &lineariser{LinearityOptions: o}
-	at := func(weights []*Node, x, y *Node) *Node { return loss(m.Logits(weights, x), y) }
-	gradient := func(weights []*Node, x, y *Node) (losses, grad *Node) {
-		leaf := Identity(StopGradient(x))
-		losses = at(weights, leaf, y)
-		return losses, Gradient(ReduceAllSum(losses), leaf)[0]
-	}
-	var err error
-	l.programs, err = makePrograms(m.Backend,
-		programGraph{2, func(in, weights []*Node) []*Node {
-			x, y := in[0], in[1]
-			losses, grad := gradient(weights, x, y)
+func newLineariser(o LinearityOptions, loss func(logits, y *Node) *Node) *lineariser {
+	return &lineariser{
+		LinearityOptions: o,
+		slope: newProgram(func(s *subject, weights, in []*Node) []*Node {
+			at := func(x *Node) *Node { return loss(s.Logits(weights, x), in[1]) }
+			losses, grad := slopeOf(in[0], at)
 			sign := Sign(grad)
-			z := Div(sign, wideRows(MaxScalar(imageLength(sign), 1e-12), x))
-			_, beyond := gradient(weights, Add(x, MulScalar(z, o.H)), y)
+			z := Div(sign, wideRows(MaxScalar(imageLength(sign), 1e-12), in[0]))
+			_, beyond := slopeOf(Add(in[0], MulScalar(z, o.H)), at)
 			change := DivScalar(Sub(beyond, grad), o.H)
 			return []*Node{losses, grad, imageSum(Abs(grad)), imageLength(change), imageSum(Mul(z, change))}
-		}},
-		programGraph{6, func(in, weights []*Node) []*Node {
-			x, y, loss0, grad, adv, best := in[0], in[1], in[2], in[3], Identity(in[4]), in[5]
-			gap := Abs(Sub(at(weights, adv, y), Add(loss0, imageSum(Mul(Sub(adv, x), grad)))))
-			next := Add(adv, MulScalar(Sign(Gradient(ReduceAllSum(gap), adv)[0]), o.StepSize))
-			next = Min(Max(next, AddScalar(x, -o.Eps)), AddScalar(x, o.Eps))
-			return []*Node{next, Max(best, gap)}
-		}},
-		programGraph{4, func(in, weights []*Node) []*Node {
+		}),
+		climb: newProgram(func(s *subject, weights, in []*Node) []*Node {
+			x, y, loss0, grad, adv, best := in[0], in[1], in[2], in[3], in[4], in[5]
+			gap, uphill := slopeOf(adv, func(adv *Node) *Node {
+				return Abs(Sub(loss(s.Logits(weights, adv), y), Add(loss0, imageSum(Mul(Sub(adv, x), grad)))))
+			})
+			return []*Node{stepWithin(x, adv, uphill, o.StepSize, o.Eps), Max(best, gap)}
+		}),
+		along: newProgram(func(s *subject, weights, in []*Node) []*Node {
 			x, y, grad, t := in[0], in[1], in[2], in[3]
-			return []*Node{at(weights, Add(x, Mul(Sign(grad), t)), y)}
-		}},
-	)
-	if err != nil {
-		return nil, err
+			return []*Node{loss(s.Logits(weights, Add(x, Mul(Sign(grad), t))), y)}
+		}),
 	}
-	l.slope, l.climb, l.along = l.programs[0], l.programs[1], l.programs[2]
-	return l, nil
 }
 
-func (l *lineariser) measure(ctx context.Context, m attacks.Model, images []float32, labels []int32) (n NetworkLinearity, err error) {
-	n.Real, n.Linear = make([]float64, l.Profile), make([]float64, l.Profile)
+// Close frees the programs.
+func (l *lineariser) Close() { closeAll(l.slope, l.climb, l.along) }
+
+func (l *lineariser) measure(ctx context.Context, s *subject, images []float32, labels []int32) (n NetworkLinearity, err error) {
+	n = NetworkLinearity{Name: s.Name, Real: make([]float64, l.Profile), Linear: make([]float64, l.Profile)}
 	total := float64(len(labels))
-	err = parts(images, labels, m.Image, func(p part) error {
-		out, err := l.slope.call(ctx, m.Weights, p.x, p.y)
+	err = eachBatch(s.Image, images, labels, attacks.DefaultBatch, func(b *batch) error {
+		out, err := l.slope.run(ctx, s, b.x, b.y)
 		if err != nil {
 			return err
 		}
 		losses, grad := out[0], out[1]
-		defer release(grad)
-		gaps, err := l.search(ctx, m, p, losses, grad)
+		defer free(grad)
+		start := b.start(attacks.PGD{Ball: attacks.Ball{Norm: attacks.Linf, Eps: l.Eps}, Start: attacks.Uniform}, false, streams(l.Seed, "linearity"))
+		gaps, err := largest(b, start, l.Steps, func(adv, best *tensors.Tensor) ([]*tensors.Tensor, error) {
+			return l.climb.run(ctx, s, b.x, b.y, losses, grad, adv, best)
+		})
 		if err != nil {
 			return err
 		}
 		rows := make([][]float64, 5)
 		for k, t := range []*tensors.Tensor{losses, out[2], out[3], out[4], gaps} {
-			if rows[k], err = read(t, p.n); err != nil {
+			if rows[k], err = read(t, b.n); err != nil {
 				return err
 			}
 		}
 		for i := range l.Profile {
 			t := scalar(l.at(i))
-			out, err := l.along.call(ctx, m.Weights, p.x, p.y, grad, t)
-			release(t)
+			out, err := l.along.run(ctx, s, b.x, b.y, grad, t)
+			free(t)
 			if err != nil {
 				return err
 			}
-			there, err := read(out[0], p.n)
+			there, err := read(out[0], b.n)
 			if err != nil {
 				return err
 			}
@@ -189,46 +171,10 @@ func (l *lineariser) measure(ctx context.Context, m attacks.Model, images []floa
 		return nil
 	})
 	for _, values := range [][]float64{n.Loss, n.Slope, n.Bend, n.Along, n.Error, n.Real} {
-		if err == nil {
-			err = allFinite("the measure of image", values)
-		}
+		err = cmp.Or(err, allFinite("the measure of image", values))
 	}
 	return n, err
 }
 
 // at is the i-th position of the profile.
 func (o LinearityOptions) at(i int) float64 { return o.Eps * float64(i) / float64(o.Profile-1) }
-
-// search climbs the linearity error of a batch and returns the largest that each image showed.
-func (l *lineariser) search(ctx context.Context, m attacks.Model, p part, losses, grad *tensors.Tensor) (*tensors.Tensor, error) {
-	d := len(p.host) / p.x.Shape().Dim(0)
-	start, noise := make([]float32, len(p.host)), make([]float32, d)
-	copy(start, p.host)
-	ball := attacks.PGD{Ball: attacks.Ball{Norm: attacks.Linf, Eps: l.Eps}, Start: attacks.Uniform}
-	for row := range p.n {
-		ball.Noise(noise, data.Stream(l.Seed, "linearity", uint64(p.first+row)))
-		for k, v := range noise {
-			start[row*d+k] += v
-		}
-	}
-	adv, best := p.like(start), p.rows(0)
-	for range l.Steps + 1 { // the last pass only looks at where the last step led
-		out, err := l.climb.call(ctx, m.Weights, p.x, p.y, losses, grad, adv, best)
-		release(adv, best)
-		if err != nil {
-			return nil, err
-		}
-		adv, best = out[0], out[1]
-	}
-	release(adv)
-	return best, nil
-}
-
-// imageSum is the sum over each image of x [B, H, W, C]: [B].
-func imageSum(x *Node) *Node { return ReduceSum(x, 1, 2, 3) }
-
-// imageLength is the Euclidean length of each image of x [B, H, W, C]: [B].
-func imageLength(x *Node) *Node { return Sqrt(imageSum(Square(x))) }
-
-// wideRows shapes one value for each image, [B], for arithmetic with x [B, H, W, C].
-func wideRows(v, x *Node) *Node { return Reshape(v, x.Shape().Dim(0), 1, 1, 1) }

@@ -18,12 +18,9 @@ func firstLogit(logits, y *graph.Node) *graph.Node {
 
 func linearityOf(t *testing.T, m attacks.Model, o LinearityOptions, loss func(logits, y *graph.Node) *graph.Node, images []float32, labels []int32) NetworkLinearity {
 	t.Helper()
-	l, err := newLineariser(m, o, loss)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := newLineariser(o, loss)
 	defer l.Close()
-	n, err := l.measure(t.Context(), m, images, labels)
+	n, err := l.measure(t.Context(), &subject{Model: m}, images, labels)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +32,7 @@ var linearity = LinearityOptions{Eps: .03, Steps: 6, StepSize: .015, H: .5, Prof
 // A linear function has neither error nor curvature.
 func TestLinearityOfLinear(t *testing.T) {
 	a := newAffine(1, [3]int{2, 3, 3}, 3)
-	images, labels := greyImages(2, 5, 18, 3)
+	images, labels := greyImages(2, attacks.DefaultBatch+1, 18, 3)
 	n := linearityOf(t, a.model(mltest.GoBackend(t)), linearity, firstLogit, images, labels)
 	slope := 0.0
 	for _, w := range a.w {

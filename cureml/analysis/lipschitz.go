@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -28,15 +29,7 @@ func DefaultLipschitz() LipschitzOptions {
 
 // Validate says what is wrong with the settings.
 func (o LipschitzOptions) Validate() error {
-	for _, err := range []error{within("eps", o.Eps, 1), within("step size", o.StepSize, 1)} {
-		if err != nil {
-			return fmt.Errorf("analysis: lipschitz: %w", err)
-		}
-	}
-	if o.Steps < 1 {
-		return fmt.Errorf("analysis: lipschitz: %d steps: want at least 1", o.Steps)
-	}
-	return nil
+	return settings("lipschitz", within("eps", o.Eps, 1), within("step size", o.StepSize, 1), atLeast("steps", o.Steps, 1))
 }
 
 // Lipschitz holds empirical local Lipschitz values of networks.
@@ -64,59 +57,63 @@ type NetworkLipschitz struct {
 // each image the largest ratio on the way counts, where that code takes the last one; and the gradient takes the distance
 // as constant, because at the wall of the ball it would push all values back whose part in the change is below average.
 func MeasureLipschitz(ctx context.Context, device compute.Backend, nets []Network, set *data.Set, o LipschitzOptions) (*Lipschitz, error) {
-	if err := checkInput(nets, set); err != nil {
+	if err := cmp.Or(checkInput(nets, set), o.Validate()); err != nil {
 		return nil, err
 	}
-	if err := o.Validate(); err != nil {
-		return nil, err
-	}
-	l := &Lipschitz{LipschitzOptions: o, Images: set.Len(), Networks: make([]NetworkLipschitz, len(nets))}
-	open := func(m attacks.Model) (*stretcher, error) { return newStretcher(m, o) }
-	err := perForm(device, nets, open, func(i int, p *stretcher, m attacks.Model) (err error) {
-		l.Networks[i], err = p.measure(ctx, m, pixels(set.Images), set.Labels)
-		l.Networks[i].Name = nets[i].Name
-		return err
+	l := newStretcher(o)
+	defer l.Close()
+	networks, err := measureEach(device, nets, func(_ int, s *subject) (NetworkLipschitz, error) {
+		return l.measure(ctx, s, pixels(set.Images), set.Labels)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return l, nil
+	return &Lipschitz{o, set.Len(), networks}, nil
 }
 
-// stretcher has the programs of [MeasureLipschitz]: of each output, its value at the images and a step of ascent.
+// stretcher has the programs of [MeasureLipschitz], of the logits and of the probabilities.
 type stretcher struct {
 	LipschitzOptions
-	programs
+	output [2]*program // x -> f(x)
+	climb  [2]*program // x, f(x), x', the largest ratio so far -> the last two, a step on
 }
 
-func newStretcher(m attacks.Model, o LipschitzOptions) (s *stretcher, err error) {
-	s = &stretcher{LipschitzOptions: o}
-	var graphs []programGraph
-	for _, of := range []func(logits *Node) *Node{func(logits *Node) *Node { return logits }, func(logits *Node) *Node { return Softmax(logits, -1) }} {
-		f := func(weights []*Node, x *Node) *Node { return of(m.Logits(weights, x)) }
-		graphs = append(graphs,
-			programGraph{1, func(in, weights []*Node) []*Node { return []*Node{f(weights, in[0])} }},
-			programGraph{4, func(in, weights []*Node) []*Node {
-				x, f0, adv, best := in[0], in[1], Identity(in[2]), in[3]
-				change := ReduceSum(Abs(Sub(f(weights, adv), f0)), -1)
-				ratio := Div(change, MaxScalar(ReduceMax(Abs(StopGradient(Sub(adv, x))), 1, 2, 3), 1e-6))
-				next := Add(adv, MulScalar(Sign(Gradient(ReduceAllSum(ratio), adv)[0]), o.StepSize))
-				next = Min(Max(next, AddScalar(x, -o.Eps)), AddScalar(x, o.Eps))
-				return []*Node{ClipScalar(next, 0, 1), Max(best, ratio)}
-			}})
+func newStretcher(o LipschitzOptions) *stretcher {
+	l := &stretcher{LipschitzOptions: o}
+	for k, of := range []func(logits *Node) *Node{func(logits *Node) *Node { return logits }, func(logits *Node) *Node { return Softmax(logits, -1) }} {
+		l.output[k] = newProgram(func(s *subject, weights, in []*Node) []*Node { return []*Node{of(s.Logits(weights, in[0]))} })
+		l.climb[k] = newProgram(func(s *subject, weights, in []*Node) []*Node {
+			x, f0, adv, best := in[0], in[1], in[2], in[3]
+			ratio, uphill := slopeOf(adv, func(adv *Node) *Node {
+				change := ReduceSum(Abs(Sub(of(s.Logits(weights, adv)), f0)), -1)
+				return Div(change, MaxScalar(ReduceMax(Abs(StopGradient(Sub(adv, x))), 1, 2, 3), 1e-6))
+			})
+			return []*Node{ClipScalar(stepWithin(x, adv, uphill, o.StepSize, o.Eps), 0, 1), Max(best, ratio)}
+		})
 	}
-	s.programs, err = makePrograms(m.Backend, graphs...)
-	return s, err
+	return l
 }
 
-func (s *stretcher) measure(ctx context.Context, m attacks.Model, images []float32, labels []int32) (n NetworkLipschitz, err error) {
-	err = parts(images, labels, m.Image, func(p part) error {
+// Close frees the programs.
+func (l *stretcher) Close() { closeAll(l.output[0], l.output[1], l.climb[0], l.climb[1]) }
+
+func (l *stretcher) measure(ctx context.Context, s *subject, images []float32, labels []int32) (n NetworkLipschitz, err error) {
+	n.Name = s.Name
+	err = eachBatch(s.Image, images, labels, attacks.DefaultBatch, func(b *batch) error {
+		start := b.start(attacks.PGD{Start: attacks.Normal}, true, streams(l.Seed, "lipschitz"))
 		for k, values := range []*[]float64{&n.Logits, &n.Probabilities} {
-			best, err := s.ascend(ctx, m, p, s.programs[2*k], s.programs[2*k+1])
+			f0, err := l.output[k].run(ctx, s, b.x)
 			if err != nil {
 				return err
 			}
-			found, err := read(best, p.n)
+			defer free(f0...)
+			best, err := largest(b, start, l.Steps, func(adv, best *tensors.Tensor) ([]*tensors.Tensor, error) {
+				return l.climb[k].run(ctx, s, b.x, f0[0], adv, best)
+			})
+			if err != nil {
+				return err
+			}
+			found, err := read(best, b.n)
 			if err != nil {
 				return err
 			}
@@ -124,33 +121,7 @@ func (s *stretcher) measure(ctx context.Context, m attacks.Model, images []float
 		}
 		return nil
 	})
-	for _, values := range [][]float64{n.Logits, n.Probabilities} {
-		if err == nil {
-			err = allFinite("the ratio of image", values)
-		}
-	}
-	return n, err
-}
-
-// ascend climbs the ratio of a batch.
-func (s *stretcher) ascend(ctx context.Context, m attacks.Model, p part, output, step *program) (*tensors.Tensor, error) {
-	at, err := output.call(ctx, m.Weights, p.x)
-	if err != nil {
-		return nil, err
-	}
-	defer release(at[0])
-	start := noisy(p, "lipschitz", s.Seed, attacks.PGD{Start: attacks.Normal})
-	adv, best := p.like(start), p.rows(0)
-	for range s.Steps + 1 { // the last pass only looks at where the last step led
-		out, err := step.call(ctx, m.Weights, p.x, at[0], adv, best)
-		release(adv, best)
-		if err != nil {
-			return nil, err
-		}
-		adv, best = out[0], out[1]
-	}
-	release(adv)
-	return best, nil
+	return n, cmp.Or(err, allFinite("the ratio of image", n.Logits), allFinite("the ratio of image", n.Probabilities))
 }
 
 // Tables has means and quantiles over the images.

@@ -11,14 +11,10 @@ import (
 func lipschitzOf(t *testing.T, a affine, n int) NetworkLipschitz {
 	t.Helper()
 	o := LipschitzOptions{Eps: .05, Steps: 20, StepSize: .01, Seed: 2}
-	m := a.model(mltest.GoBackend(t))
-	s, err := newStretcher(m, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	l := newStretcher(o)
+	defer l.Close()
 	images, labels := greyImages(3, n, len(a.w), a.classes)
-	found, err := s.measure(t.Context(), m, images, labels)
+	found, err := l.measure(t.Context(), a.subject(mltest.GoBackend(t)), images, labels)
 	if err != nil {
 		t.Fatal(err)
 	}

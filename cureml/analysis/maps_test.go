@@ -14,15 +14,16 @@ import (
 // TestInvert: from the image itself nothing moves; from another one the representation comes close.
 func TestInvert(t *testing.T) {
 	net, set := looker(t, "a", 2, 5), lookedAt(t, 3)
-	device, images := mltest.GoBackend(t), unitPixels(set)
+	device, images := mltest.GoBackend(t), pixels(set.Images)
 	opt, err := Inversion{Layer: "layer2.1", Steps: 60, StepSize: 0.5, Batch: 2}.check()
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := newInverter(device, opt)
-	defer v.close()
-	s := newSubject(net)
+	v := newInverter(opt)
+	defer v.Close()
+	s := seat(device, net)
 	defer s.free()
+	v.Steps = 3
 	found, distance, err := v.invert(t.Context(), s, images, images)
 	if err != nil {
 		t.Fatal(err)
@@ -95,10 +96,11 @@ func lossesOf(t *testing.T, net Network, images []float32, labels []int32) []flo
 // TestGradients: finite differences along the gradient and along a random direction, and measures of known images.
 func TestGradients(t *testing.T) {
 	net, set := looker(t, "a", 2, 6), lookedAt(t, 4)
-	images := unitPixels(set)
-	l := gradientLens(mltest.GoBackend(t))
-	defer l.close()
-	g, err := inputGradients(t.Context(), l, net, images, set.Labels, 3)
+	images := pixels(set.Images)
+	p, s := newInputGradient(), seat(mltest.GoBackend(t), net)
+	defer p.Close()
+	defer s.free()
+	g, err := inputGradients(t.Context(), p, s, images, set.Labels, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,29 +197,29 @@ func scaled(v []float32, by float32) []float32 {
 // of Zhou et al. (2016).
 func TestGradCAM(t *testing.T) {
 	net, set := looker(t, "a", 2, 7), lookedAt(t, 5)
-	device, images := mltest.GoBackend(t), unitPixels(set)
+	device, images := mltest.GoBackend(t), pixels(set.Images)
 	layers, err := similarity.Activations(device, net.State, images, 5, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	block, w := layers[8], net.Values["linear.weight"] // [4, 4, 16] an image; [16, 10]
-	c := newCamera(device, "", 2)
-	defer c.lens.close()
-	s := newSubject(net)
+	last, w := layers[8], net.Values["linear.weight"] // [4, 4, 16] an image; [16, 10]
+	c := newCamera("", 2)
+	defer c.Close()
+	s := seat(device, net)
 	defer s.free()
 	a, err := c.look(t.Context(), s, images, set.Labels)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.size != [2]int{4, 4} || len(a.maps) != 5 || c.blocks[formOf(net.Arch)] != "layer4.1" {
-		t.Fatalf("%d maps of %v of %v, want 5 of 4 x 4 of layer4.1", len(a.maps), a.size, c.blocks)
+	if want := (block{"layer4.1", [2]int{4, 4}}); len(a.maps) != 5 || c.blocks[s.form] != want {
+		t.Fatalf("%d maps of %v, want 5 of %v", len(a.maps), c.blocks, want)
 	}
 	positive := 0
 	for i, y := range set.Labels {
 		want := make([]float64, 16)
 		for place := range want {
 			for k := range 16 {
-				want[place] += float64(rowOf(block.Values, i, 5)[place*16+k]) * float64(w[k*10+int(y)]) / 16
+				want[place] += float64(rowOf(last.Values, i, 5)[place*16+k]) * float64(w[k*10+int(y)]) / 16
 			}
 			if want[place] = max(want[place], 0); want[place] > 0 {
 				positive++

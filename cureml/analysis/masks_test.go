@@ -153,23 +153,21 @@ func TestMasksOfGradients(t *testing.T) {
 	base := cureml.Defaults("cure")
 	base.Attack = o.Attack
 	inner := cureml.CURE(base).Inner
-	_, nat, adv, b := slopesOf(t, n, inner.PGD, set)
-	e, err := newExam(mltest.GoBackend(t), n.State, inner.PGD, inner.Mode)
-	if err != nil {
-		t.Fatal(err)
+	nat, adv, attacked := slopesOf(t, n, inner.PGD, set)
+	c, s := newChoice(n.State, o.Rules, newAscent(inner.PGD, inner.Mode)), seat(mltest.GoBackend(t), n)
+	defer c.Close()
+	defer s.free()
+	in := slices.Clone(s.Weights)
+	for _, x := range [][]float32{pixels(set.Images), attacked} {
+		in = append(in, tensors.FromFlatDataAndDimensions(x, set.Len(), 32, 32, 3))
 	}
-	t.Cleanup(e.close)
-	c, err := newChoice(e, o.Rules)
-	if err != nil {
-		t.Fatal(err)
-	}
-	weights := e.onDevice(n.State)
+	in = slices.Insert(in, len(in)-1, tensors.FromValue(set.Labels))
 	for r, score := range []func(n, a float64) float64{
 		func(n, a float64) float64 { return math.Abs(0.25*n + 0.75*a) },
 		func(n, a float64) float64 { return math.Abs(n) },
 	} {
 		totals := newMaskTotals(len(c.layers))
-		m, err := c.take(t.Context(), r, totals, weights, weights, []*tensors.Tensor{b.x, b.y, b.adv})
+		m, err := c.take(t.Context(), r, totals, s, in)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -46,6 +46,11 @@ func (a affine) model(device compute.Backend) attacks.Model {
 	}
 }
 
+// subject is the classifier as networks are seen.
+func (a affine) subject(device compute.Backend) *subject {
+	return &subject{Network: Network{Name: "affine"}, Model: a.model(device), form: "affine"}
+}
+
 // logits of one image, with W + shift.
 func (a affine) logits(x []float64, shift func(i, k int) float64) []float64 {
 	z := make([]float64, a.classes)
@@ -101,7 +106,7 @@ func near(t *testing.T, what string, got, want, tolerance float64) {
 }
 
 // values are the numbers of a tensor.
-func values(t *testing.T, x *tensors.Tensor) []float32 {
+func values(t testing.TB, x *tensors.Tensor) []float32 {
 	t.Helper()
 	v, err := tensors.CopyFlatData[float32](x)
 	if err != nil {

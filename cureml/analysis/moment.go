@@ -1,13 +1,18 @@
 package analysis
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"reflect"
+
+	"github.com/gomlx/gomlx/core/tensors"
 
 	"cure/cureml"
 	"cure/cureml/nn"
+	"cure/data"
 )
 
 // Moment is a network at a point of its training.
@@ -55,5 +60,55 @@ func Still(nets []Network) []Moment {
 	return moments
 }
 
+// stills are the networks of moments.
+func stills(moments []Moment) (nets []Network) {
+	for _, m := range moments {
+		nets = append(nets, m.Network)
+	}
+	return nets
+}
+
 // sameForm says whether two networks have the same tensors.
 func sameForm(a, b *nn.State) bool { return reflect.DeepEqual(a.Tensors, b.Tensors) }
+
+// checkMoments is checkInput for moments, which must have one form.
+func checkMoments(moments []Moment, set *data.Set) error {
+	if err := checkInput(stills(moments), set); err != nil {
+		return err
+	}
+	for _, m := range moments {
+		if !sameForm(m.State, moments[0].State) {
+			return fmt.Errorf("analysis: %s is a %s, %s a %s: want networks of one form", m.Name, m.Arch, moments[0].Name, moments[0].Arch)
+		}
+		if m.Revision != nil && !sameForm(m.Revision, m.State) {
+			return fmt.Errorf("analysis: %s is a %s, its revision model a %s", m.Name, m.Arch, m.Revision.Arch)
+		}
+	}
+	return nil
+}
+
+// wholeBatches is how many batches of a size a set holds.
+func wholeBatches(set *data.Set, size int) (int, error) {
+	if size < 2 {
+		return 0, fmt.Errorf("analysis: batches of %d images: want 2 or more, as batch norm does", size)
+	}
+	if set.Len() < size {
+		return 0, fmt.Errorf("analysis: %d images are less than one batch of %d", set.Len(), size)
+	}
+	return set.Len() / size, nil
+}
+
+// eachAttacked attacks the first images of a set through a network, in whole batches, and hands them over. The random
+// numbers of a batch depend on seed and on its number alone.
+func eachAttacked(ctx context.Context, s *subject, attack *ascent, set *data.Set, batches, size int, seed uint64, f func(b *batch, adv *tensors.Tensor) error) error {
+	n := batches * size
+	return eachBatch(s.Image, pixels(set.Images[:n*imageValues]), set.Labels[:n], size, func(b *batch) error {
+		rng := data.Stream(seed, "analysis/attack", uint64(b.first/size))
+		adv, err := attack.climb(ctx, s, b, func(int) *rand.Rand { return rng })
+		if err != nil {
+			return err
+		}
+		defer free(adv)
+		return f(b, adv)
+	})
+}

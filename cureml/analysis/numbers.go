@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -57,6 +58,39 @@ func within(what string, v, most float64) error {
 		return fmt.Errorf("%s %g: want more than 0, and at most %g", what, v, most)
 	}
 	return nil
+}
+
+// atLeast says what is wrong with a number that has to reach another one.
+func atLeast(what string, n, least int) error {
+	if n < least {
+		return fmt.Errorf("%d %s: want at least %d", n, what, least)
+	}
+	return nil
+}
+
+// settings is the first of the errors in the settings of an analysis, nil where there is none.
+func settings(analysis string, errs ...error) error {
+	if err := cmp.Or(errs...); err != nil {
+		return fmt.Errorf("analysis: %s: %w", analysis, err)
+	}
+	return nil
+}
+
+// over is a/b, and 0 where b is 0.
+func over(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
+// length is the Euclidean length of all values.
+func length(values []float32) float64 {
+	sum := 0.0
+	for _, v := range values {
+		sum += float64(v) * float64(v)
+	}
+	return math.Sqrt(sum)
 }
 
 // percents is a share as the tables show it.

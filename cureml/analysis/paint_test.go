@@ -8,6 +8,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"cure/attacks"
 	"cure/cureml/mltest"
 	"cure/cureml/similarity"
 	"cure/data"
@@ -16,13 +17,22 @@ import (
 // painting is the image [32, 32, 3] of a spectrum, by the graph.
 func painting(t *testing.T, spectrum []float32) []float32 {
 	t.Helper()
-	exec := MustNewExec(mltest.GoBackend(t), painted)
-	defer exec.Finalize()
-	v, err := take(exec.MustCall(imageBatch(spectrum, 0, 1))[0])
+	p := newPainter(VisualOptions{})
+	defer p.Close()
+	out, err := p.final.run(t.Context(), nobody(t), tensors.FromFlatDataAndDimensions(spectrum, 1, side32, side32, 3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := take[float32](out[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	return v
+}
+
+// nobody is no network, for programs that need none.
+func nobody(t *testing.T) *subject {
+	return &subject{Model: attacks.Model{Backend: mltest.GoBackend(t)}}
 }
 
 // TestPainted: no spectrum is grey, and a single frequency is the cosine that it stands for, in the colours of its channel.
@@ -109,24 +119,15 @@ func TestAscend(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := newPainter(mltest.GoBackend(t), opt)
-		defer p.close()
-		step := MustNewExec(p.device, func(in []*Node) []*Node {
-			return p.ascend(in, func(x *Node) *Node { return ReduceSum(Mul(x, in[6]), 1, 2, 3) })
-		})
-		defer step.Finalize()
-		w := imageBatch(weights, 0, 1)
-		images, err := p.optimise(1, "linear", func(state []*tensors.Tensor) ([]*tensors.Tensor, error) {
-			var args []any
-			for _, s := range append(state, w) {
-				args = append(args, s)
-			}
-			return step.Exec(args...)
-		})
+		p := newPainter(opt)
+		defer p.Close()
+		step := p.towards(func(_ *subject, _ []*Node, x *Node) *Node { return Reshape(x, x.Shape().Dim(0), -1) })
+		defer step.Close()
+		images, err := p.optimise(t.Context(), nobody(t), 1, "linear", step, tensors.FromFlatDataAndDimensions(weights, 1, imageValues))
 		if err != nil {
 			t.Fatal(err)
 		}
-		x := fromBytes(images[0])
+		x := pixels(images[0])
 		for i, v := range x {
 			scores[penalty] += float64(v) * float64(weights[i])
 			if i >= 3*side32 {
@@ -173,7 +174,7 @@ func TestVisualise(t *testing.T) {
 	if got, want := v.Layers(), []string{"layer1.1", "layer2.1", "layer3.1", "layer4.1", "logits"}; !slices.Equal(got, want) {
 		t.Fatalf("layers %v, want %v", got, want)
 	}
-	real, err := similarity.Activations(mltest.GoBackend(t), net.State, unitPixels(set), 6, true)
+	real, err := similarity.Activations(mltest.GoBackend(t), net.State, pixels(set.Images), 6, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,11 +182,11 @@ func TestVisualise(t *testing.T) {
 	if len(logits) != 10 || logits[3].Name != "cat" {
 		t.Fatalf("%d classes, the fourth called %q", len(logits), logits[3].Name)
 	}
-	var pixels []uint8
+	var images []uint8
 	for _, u := range logits {
-		pixels = append(pixels, u.Image...)
+		images = append(images, u.Image...)
 	}
-	after, err := similarity.Activations(mltest.GoBackend(t), net.State, fromBytes(pixels), 10, true)
+	after, err := similarity.Activations(mltest.GoBackend(t), net.State, pixels(images), 10, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,8 +207,14 @@ func TestVisualise(t *testing.T) {
 			}
 		}
 	}
-	again, err := Visualise(t.Context(), mltest.GoBackend(t), []Network{net}, set, opt)
-	if err != nil || !slices.Equal(again.Networks[0].Layers[4].Units[0].Image, logits[0].Image) {
+	if opt, err = opt.check(); err != nil {
+		t.Fatal(err)
+	}
+	p, s := newPainter(opt), seat(mltest.GoBackend(t), net)
+	defer p.Close()
+	defer s.free()
+	again, err := p.paint(t.Context(), s, real[9], p.choose(real[9], set))
+	if err != nil || !slices.Equal(again[0], logits[0].Image) {
 		t.Errorf("another time: another image, or %v", err)
 	}
 	checkLook(t, v)

@@ -84,12 +84,14 @@ func MeasurePerturbations(ctx context.Context, device compute.Backend, nets []Ne
 	if _, err := o.norm(); err != nil {
 		return nil, err
 	}
-	p, err := newPanel(device, nets, set.Len())
-	if err != nil {
+	if err := checkInput(nets, set); err != nil {
 		return nil, err
 	}
-	defer p.close()
-	return o.measure(ctx, p, set)
+	subjects, free := seatAll(device, nets)
+	defer free()
+	attack := newEvaluator(set)
+	defer attack.Close()
+	return o.measure(ctx, attack, subjects, set)
 }
 
 // norm is that of all searches.
@@ -108,17 +110,17 @@ func (o PerturbationOptions) norm() (attacks.Norm, error) {
 	return o.Attacks[0].Method.Budget().Norm, nil
 }
 
-func (o PerturbationOptions) measure(ctx context.Context, p *panel, set *data.Set) (*Perturbations, error) {
+func (o PerturbationOptions) measure(ctx context.Context, attack *evaluator, subjects []*subject, set *data.Set) (*Perturbations, error) {
 	norm, err := o.norm()
 	if err != nil {
 		return nil, err
 	}
 	r := &Perturbations{Images: set.Name, N: set.Len(), Norm: norm.String(), Classes: set.Classes}
 	right := slices.Repeat([]bool{true}, set.Len())
-	for i := range p.models {
-		report, err := p.evaluate(ctx, i, set, nil, attacks.Options{})
+	for _, s := range subjects {
+		report, err := attack.evaluate(ctx, s, set, nil, attacks.Options{})
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("analysis: network %s: %w", s.Name, err)
 		}
 		for k, ok := range report.Clean.Flags {
 			right[k] = right[k] && ok
@@ -126,12 +128,12 @@ func (o PerturbationOptions) measure(ctx context.Context, p *panel, set *data.Se
 	}
 	for k, ok := range right {
 		if ok && len(r.Examples) < o.Examples {
-			r.Examples = append(r.Examples, PerturbationExample{Image: k, Label: set.Labels[k], Clean: unpack(set.Images, k, len(set.Images)/set.Len())})
+			r.Examples = append(r.Examples, PerturbationExample{Image: k, Label: set.Labels[k], Clean: pixels(set.Image(k))})
 		}
 	}
-	for i := range p.models {
-		if err := o.search(ctx, p, i, set, r); err != nil {
-			return nil, err
+	for _, s := range subjects {
+		if err := o.search(ctx, attack, s, set, r); err != nil {
+			return nil, fmt.Errorf("analysis: network %s: %w", s.Name, err)
 		}
 	}
 	// An example that some network was not fooled on has nothing to compare.
@@ -141,34 +143,25 @@ func (o PerturbationOptions) measure(ctx context.Context, p *panel, set *data.Se
 	return r, nil
 }
 
-// unpack is image k of a set as the networks see it.
-func unpack(images []uint8, k, size int) Packed {
-	x := make(Packed, size)
-	for i, v := range images[k*size : (k+1)*size] {
-		x[i] = float32(v) / 255
-	}
-	return x
-}
-
-// search attacks network i, and adds it and its examples to r.
-func (o PerturbationOptions) search(ctx context.Context, p *panel, i int, set *data.Set, r *Perturbations) error {
+// search attacks a network, and adds it and its examples to r.
+func (o PerturbationOptions) search(ctx context.Context, attack *evaluator, s *subject, set *data.Set, r *Perturbations) error {
 	opt := attacks.Options{Seed: o.Seed, KeepAdv: o.Examples > 0, Index: make([]int, set.Len())}
 	for k := range opt.Index {
 		opt.Index[k] = o.First + k
 	}
 	if o.State != "" {
-		opt.State = fmt.Sprintf("%s.%s", o.State, p.sums[i])
+		opt.State = fmt.Sprintf("%s.%s", o.State, s.Sum())
 	}
 	if o.Progress != nil {
-		opt.Progress = func(now attacks.Progress) { o.Progress(p.names[i], now) }
+		opt.Progress = func(now attacks.Progress) { o.Progress(s.Name, now) }
 	}
-	report, err := p.evaluate(ctx, i, set, o.Attacks, opt)
+	report, err := attack.evaluate(ctx, s, set, o.Attacks, opt)
 	if err != nil {
 		return err
 	}
-	n := nearest(p.names[i], report)
+	n := nearest(s.Name, report)
 	r.Networks = append(r.Networks, n)
-	return o.keep(ctx, p.models[i], report, n, r.Examples)
+	return o.keep(ctx, s.Model, report, n, r.Examples)
 }
 
 // nearest takes, of what the searches found, the nearest for each image.
@@ -223,7 +216,7 @@ func (o PerturbationOptions) keep(ctx context.Context, m attacks.Model, report *
 	}
 	classes, err := attacks.Predict(ctx, m, images, len(examples))
 	if err != nil {
-		return fmt.Errorf("analysis: network %s: %w", n.Name, err)
+		return err
 	}
 	for k := range examples {
 		e := &examples[k]

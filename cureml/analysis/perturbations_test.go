@@ -15,6 +15,7 @@ import (
 
 	"cure/attacks"
 	"cure/cureml/mltest"
+	"cure/cureml/nn"
 	"cure/data"
 )
 
@@ -52,20 +53,19 @@ func (p plane) distance(x []float32, label int32, norm attacks.Norm) float64 {
 	return math.Abs(f) / math.Sqrt(squares)
 }
 
-// planePanel has a model for each plane, and one more that gives class 0 to everything.
-func planePanel(t *testing.T, batch int, planes ...plane) *panel {
+// planeSubjects are a model for each plane, and one more that gives class 0 to everything.
+func planeSubjects(t *testing.T, planes ...plane) (all []*subject) {
 	device := mltest.GoBackend(t)
-	p := &panel{batch: batch, evaluators: map[string]*attacks.Evaluator{}}
 	add := func(name, form string, w []float32, b float32, logits func(f *Node) *Node) {
-		p.names, p.sums, p.forms = append(p.names, name), append(p.sums, name), append(p.forms, form)
-		p.models = append(p.models, attacks.Model{
+		named := Network{name, &nn.State{Arch: nn.Arch{Name: name}}} // by which state files are told apart
+		all = append(all, &subject{Network: named, form: form, Model: attacks.Model{
 			Backend: device, Classes: 4, Image: [3]int{32, 32, 3},
 			Weights: []*tensors.Tensor{tensors.FromFlatDataAndDimensions(w, 3072, 1), tensors.FromScalar(b)},
 			Logits: func(w []*Node, x *Node) *Node {
 				f := Add(Dot(Reshape(x, x.Shape().Dim(0), -1), w[0]).MatMul(), w[1])
 				return logits(f)
 			},
-		})
+		}})
 	}
 	for i, l := range planes {
 		add(string(rune('a'+i)), "plane", l.w, float32(l.b), func(f *Node) *Node {
@@ -75,8 +75,7 @@ func planePanel(t *testing.T, batch int, planes ...plane) *panel {
 	add("constant", "constant", make([]float32, 3072), 1, func(f *Node) *Node {
 		return Concatenate([]*Node{f, Neg(f), Neg(f), Neg(f)}, -1)
 	})
-	t.Cleanup(p.close)
-	return p
+	return all
 }
 
 // greySet are images near grey; labels are the classes of the plane but for one in four.
@@ -87,7 +86,7 @@ func greySet(p plane, n int) *data.Set {
 		for range 3072 {
 			s.Images = append(s.Images, uint8(112+rng.IntN(32)))
 		}
-		if p.distance(unpack(s.Images, i, 3072), 0, attacks.L2) == 0 != (i%4 == 3) {
+		if p.distance(pixels(s.Image(i)), 0, attacks.L2) == 0 != (i%4 == 3) {
 			s.Labels[i] = 1
 		}
 	}
@@ -113,7 +112,7 @@ func TestPerturbationsOfPlanes(t *testing.T) {
 		names string
 	}{{attacks.Linf, "fmn-linf,deepfool-linf"}, {attacks.L2, "fmn-l2,deepfool-l2"}} {
 		o := PerturbationOptions{Attacks: searchesFor(t, c.names), Examples: 2}
-		r, err := o.measure(t.Context(), planePanel(t, 8, planes...), set)
+		r, err := o.measure(t.Context(), &evaluator{size: 8}, planeSubjects(t, planes...), set)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +123,7 @@ func TestPerturbationsOfPlanes(t *testing.T) {
 		for i, p := range planes {
 			want := [][]float64{true0, true1}[i]
 			for k := range n {
-				want[k] = p.distance(unpack(set.Images, k, 3072), set.Labels[k], c.norm)
+				want[k] = p.distance(pixels(set.Image(k)), set.Labels[k], c.norm)
 				got := r.Networks[i].Distances[k]
 				if got < want[k]*(1-1e-3) || got > want[k]*1.01 {
 					t.Errorf("%s, plane %d, image %d: distance %.6g, want %.6g", c.norm, i, k, got, want[k])
@@ -218,13 +217,9 @@ func checkConstant(t *testing.T, n PerturbedNetwork, set *data.Set) {
 func TestPerturbationExamples(t *testing.T) {
 	planes := []plane{newPlane(1, 0), newPlane(1, .4)}
 	set := greySet(planes[0], 6)
-	open := func() *panel {
-		p := planePanel(t, 3, planes...)
-		p.models, p.names = p.models[:2], p.names[:2]
-		return p
-	}
+	subjects := planeSubjects(t, planes...)[:2]
 	o := PerturbationOptions{Attacks: searchesFor(t, "deepfool-l2,fmn-l2"), Examples: 3, First: 7, State: filepath.Join(t.TempDir(), "state")}
-	r, err := o.measure(t.Context(), open(), set)
+	r, err := o.measure(t.Context(), &evaluator{size: 3}, subjects, set)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +249,7 @@ func TestPerturbationExamples(t *testing.T) {
 		}
 	}
 	checkShown(t, r)
-	again, err := o.measure(t.Context(), open(), set)
+	again, err := o.measure(t.Context(), &evaluator{size: 3}, subjects, set)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +308,7 @@ func TestPerturbationsRefuses(t *testing.T) {
 		{[]Network{net}, PerturbationOptions{Attacks: searchesFor(t, "pgd20")}, "pgd20 does not look for the smallest perturbation"},
 		{[]Network{net}, PerturbationOptions{Attacks: searchesFor(t, "natural")}, "natural does not look for the smallest perturbation"},
 		{[]Network{net}, PerturbationOptions{Attacks: searchesFor(t, "ddn,fmn-linf")}, "ddn is in l2 and fmn-linf in linf"},
-		{nil, PerturbationOptions{Attacks: searchesFor(t, "ddn")}, "0 networks and 2 images"},
+		{nil, PerturbationOptions{Attacks: searchesFor(t, "ddn")}, "no networks"},
 	} {
 		if _, err := MeasurePerturbations(t.Context(), mltest.GoBackend(t), c.nets, set, c.o); err == nil || !strings.HasPrefix(err.Error(), "analysis: ") || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: error %v, want %q", c.o, err, c.want)

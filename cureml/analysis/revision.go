@@ -7,10 +7,8 @@ import (
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive
-	"github.com/gomlx/gomlx/core/tensors"
 
 	"cure/attacks"
-	"cure/cureml"
 	"cure/cureml/nn"
 	"cure/data"
 )
@@ -55,15 +53,12 @@ type Accuracy struct {
 // CompareRevision measures students and their revision models on all images of a set, both in mode E, the average with
 // statistics of its own. Every moment must have a revision model.
 func CompareRevision(ctx context.Context, device compute.Backend, moments []Moment, set *data.Set, o RevisionOptions) (*Revision, error) {
-	if _, err := wholeBatches(moments, set, 2); err != nil {
+	if err := checkMoments(moments, set); err != nil {
 		return nil, err
 	}
 	for _, m := range moments {
 		if m.Revision == nil {
 			return nil, fmt.Errorf("analysis: %s has no revision model: want snapshots of a run of CURE", m.Name)
-		}
-		if !sameForm(m.Revision, m.State) {
-			return nil, fmt.Errorf("analysis: %s is a %s, its revision model a %s", m.Name, m.Arch, m.Revision.Arch)
 		}
 	}
 	first := moments[0].State
@@ -73,24 +68,19 @@ func CompareRevision(ctx context.Context, device compute.Backend, moments []Mome
 	if err := o.Attack.Validate(first.Arch.Classes); err != nil {
 		return nil, fmt.Errorf("analysis: %w", err)
 	}
-	if o.Batch == 0 {
-		o.Batch = attacks.DefaultBatch
-	}
-	c, err := newPair(device, first, min(o.Batch, set.Len()))
+	p := newPair(o, set)
+	defer p.Close()
+	found, err := measureEach(device, stills(moments), func(i int, s *subject) (RevisionMoment, error) {
+		average := seat(device, Network{s.Name, moments[i].Revision})
+		defer average.free()
+		one, err := p.measure(ctx, s, average, set)
+		one.Epoch, one.Distance = moments[i].Epoch, blockDistances(s.State, average.State)
+		return one, err
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer c.free()
-	r := &Revision{Data: set.Name, Images: set.Len(), Attack: o.Attack.Name, Blocks: blockNames(first)}
-	for _, m := range moments {
-		one, err := c.measure(ctx, m, set, o)
-		if err != nil {
-			return nil, fmt.Errorf("%w (%s)", err, m.Name)
-		}
-		one.Distance = blockDistances(m.State, m.Revision)
-		r.Moments = append(r.Moments, one)
-	}
-	return r, nil
+	return &Revision{Data: set.Name, Images: set.Len(), Attack: o.Attack.Name, Blocks: blockNames(first), Moments: found}, nil
 }
 
 // blockNames are those of the blocks of a network, in order.
@@ -131,76 +121,48 @@ func blockDistances(a, b *nn.State) (distances []float64) {
 
 // pair has the programs of [CompareRevision].
 type pair struct {
-	*exam
-	evaluator *attacks.Evaluator
-	differ    *Exec // student, average, x -> [B, 2]: divergence, and 1 where classes differ
-	size      int
+	RevisionOptions
+	attack *evaluator
+	differ *program // x, weights of the average -> [B, 2]: divergence, and 1 where classes differ
 }
 
-func newPair(device compute.Backend, s *nn.State, size int) (p *pair, err error) {
-	p = &pair{size: size}
-	if p.exam, err = newExam(device, s, attacks.PGD{}, nn.Eval); err != nil {
-		return nil, err
+func newPair(o RevisionOptions, set *data.Set) *pair {
+	p := &pair{RevisionOptions: o, attack: newEvaluator(set)}
+	if o.Batch != 0 {
+		p.attack.size = min(o.Batch, set.Len())
 	}
-	p.differ, err = p.program(func(in []*Node) []*Node {
-		student, in := p.net(in)
-		average, in := p.net(in)
-		z, slow := student.Forward(nn.Eval, in[0]), average.Forward(nn.Eval, in[0])
+	p.differ = newProgram(func(s *subject, weights, in []*Node) []*Node {
+		z, slow := s.Logits(weights, in[0]), s.Logits(in[1:], in[0])
 		other := NotEqual(ArgMax(z, -1), ArgMax(slow, -1))
 		return []*Node{Stack([]*Node{attacks.KL(slow, z), ConvertDType(other, z.DType())}, -1)}
 	})
-	if err == nil {
-		model := cureml.HostModel(device, s)
-		p.evaluator, err = attacks.NewEvaluator(model, size)
-		discard(model.Weights...)
+	return p
+}
+
+// Close frees the programs.
+func (p *pair) Close() { closeAll(p.attack, p.differ) }
+
+func (p *pair) measure(ctx context.Context, student, average *subject, set *data.Set) (one RevisionMoment, err error) {
+	one.Name = student.Name
+	for _, of := range []struct {
+		s    *subject
+		into *Accuracy
+	}{{student, &one.Student}, {average, &one.Average}} {
+		r, err := p.attack.evaluate(ctx, of.s, set, []attacks.Attack{p.Attack}, attacks.Options{Seed: p.Seed})
+		if err != nil {
+			return one, err
+		}
+		*of.into = Accuracy{r.Clean.Accuracy, r.RobustAccuracy}
 	}
+	out, err := p.differ.onAll(ctx, student, pixels(set.Images), nil, p.attack.size, average.Weights...)
 	if err != nil {
-		p.close()
-		return nil, err
+		return one, err
 	}
-	return p, nil
-}
-
-func (p *pair) free() {
-	p.evaluator.Close()
-	p.close()
-}
-
-func (p *pair) measure(ctx context.Context, m Moment, set *data.Set, o RevisionOptions) (one RevisionMoment, err error) {
-	one = RevisionMoment{Name: m.Name, Epoch: m.Epoch}
-	student, average := p.onDevice(m.State), p.onDevice(m.Revision)
-	defer discard(append(student, average...)...)
-	for into, weights := range map[*Accuracy][]*tensors.Tensor{&one.Student: student, &one.Average: average} {
-		r, err := p.evaluator.Evaluate(ctx, weights, set.Images, set.Labels, []attacks.Attack{o.Attack}, attacks.Options{Seed: o.Seed})
-		if err != nil {
-			return one, fmt.Errorf("analysis: %w", err)
-		}
-		*into = Accuracy{r.Clean.Accuracy, r.RobustAccuracy}
+	n := float64(set.Len())
+	for i := range set.Len() {
+		row := rowOf(out[0], i, set.Len())
+		one.Divergence += float64(row[0]) / n
+		one.Disagree += float64(row[1]) / n
 	}
-	const length = data.Height * data.Width * data.Channels
-	for first := 0; first < set.Len(); first += p.size {
-		pixels := make([]float32, p.size*length) // rows behind the last image stay black, and are not read
-		count := min(p.size, set.Len()-first)
-		for i, v := range set.Images[first*length : (first+count)*length] {
-			pixels[i] = float32(v) / 255
-		}
-		x := tensors.FromFlatDataAndDimensions(pixels, p.size, data.Height, data.Width, data.Channels)
-		out, err := examine(ctx, p.differ, student, average, []*tensors.Tensor{x})
-		discard(x)
-		if err != nil {
-			return one, err
-		}
-		rows, err := onHost[float32](out[0])
-		if err != nil {
-			return one, err
-		}
-		for i := range count {
-			one.Divergence += float64(rows[2*i]) / float64(set.Len())
-			one.Disagree += float64(rows[2*i+1]) / float64(set.Len())
-		}
-	}
-	if math.IsNaN(one.Divergence) || math.IsInf(one.Divergence, 0) {
-		return one, fmt.Errorf("analysis: the divergence of the two networks is %v", one.Divergence)
-	}
-	return one, nil
+	return one, allFinite("the divergence of the two networks,", []float64{one.Divergence})
 }

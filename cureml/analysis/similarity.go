@@ -11,6 +11,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"cure/attacks"
+	"cure/cureml/nn"
 	"cure/cureml/similarity"
 	"cure/data"
 )
@@ -156,8 +157,11 @@ func (o SimilarityOptions) check(set *data.Set) (SimilarityOptions, error) {
 // It holds the activations of one network at a time, 1.3 GB for 1,000 images of a ResNet-18 of width 64, and Gram matrices
 // [N, N] of all layers.
 func CompareLayers(ctx context.Context, device compute.Backend, nets []Network, set *data.Set, opt SimilarityOptions) (*Similarity, error) {
-	if len(nets) == 0 || set.Len() < 4 {
-		return nil, fmt.Errorf("analysis: %d networks on %d images: want at least one network and 4 images", len(nets), set.Len())
+	if err := checkInput(nets, set); err != nil {
+		return nil, err
+	}
+	if set.Len() < 4 {
+		return nil, fmt.Errorf("analysis: similarity on %d images: want at least 4", set.Len())
 	}
 	opt, err := opt.check(set)
 	if err != nil {
@@ -167,21 +171,20 @@ func CompareLayers(ctx context.Context, device compute.Backend, nets []Network, 
 	if err != nil {
 		return nil, err
 	}
-	c := &comparer{opt: opt, set: set, device: device, climber: newClimber(device, pgd, opt.Batch, false)}
-	defer c.close()
+	c := &comparer{opt: opt, set: set, attack: newAscent(pgd, nn.Eval)}
+	defer c.Close()
 	if c.grams, err = similarity.NewGrams(device); err != nil {
+		return nil, err
+	}
+	views, err := measureEach(device, nets, func(_ int, s *subject) ([]*preparedView, error) { return c.views(ctx, s) })
+	if err != nil {
 		return nil, err
 	}
 	s := &Similarity{Images: set.Name, N: set.Len(), Measures: opt.Measures,
 		Attack: fmt.Sprintf("%s, %s %.4g, %d steps of %.4g", opt.Attack.Name, pgd.Ball.Norm, pgd.Ball.Eps, pgd.Steps, pgd.StepSize)}
 	var sides [][]side
-	for _, net := range nets {
-		clean, attacked, err := c.views(ctx, net)
-		if err != nil {
-			return nil, err
-		}
-		s.Views = append(s.Views, clean.SimilarityView, attacked.SimilarityView)
-		sides = append(sides, clean.sides, attacked.sides)
+	for _, v := range slices.Concat(views...) {
+		s.Views, sides = append(s.Views, v.SimilarityView), append(sides, v.sides)
 	}
 	var pairs [][2]int
 	for i := range nets {

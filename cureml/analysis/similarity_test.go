@@ -135,7 +135,7 @@ func TestCompare(t *testing.T) {
 // checkAgainstPackage compares two layers of a and b with what package similarity says alone.
 func checkAgainstPackage(t *testing.T, s *Similarity, a, b Network, set *data.Set) {
 	t.Helper()
-	device, images := mltest.GoBackend(t), unitPixels(set)
+	device, images := mltest.GoBackend(t), pixels(set.Images)
 	la, err := similarity.Activations(device, a.State, images, 12, false)
 	if err != nil {
 		t.Fatal(err)
@@ -198,8 +198,8 @@ func TestCompareRefuses(t *testing.T) {
 		opt  SimilarityOptions
 		want string
 	}{
-		{nil, set, SimilarityOptions{}, "0 networks on 8 images"},
-		{nets, few, SimilarityOptions{}, "1 networks on 3 images"},
+		{nil, set, SimilarityOptions{}, "no networks"},
+		{nets, few, SimilarityOptions{}, "similarity on 3 images"},
 		{nets, set, SimilarityOptions{Measures: []string{"cosine"}}, `unknown measure "cosine": accepted are cka-linear`},
 		{nets, set, SimilarityOptions{Batch: 9}, "batch 9: want 1 to 8"},
 		{nets, set, SimilarityOptions{Minibatch: 3}, "minibatch 3: want 4 to 8"},
@@ -217,7 +217,7 @@ func TestCompareRefuses(t *testing.T) {
 // TestClimb: from the same start, images move as in an evaluation, which attacks those that are right.
 func TestClimb(t *testing.T) {
 	net, set := looker(t, "a", 2, 3), lookedAt(t, 6)
-	device, images := mltest.GoBackend(t), unitPixels(set)
+	device, images := mltest.GoBackend(t), pixels(set.Images)
 	model := cureml.HostModel(device, net.State)
 	classes, err := attacks.Predict(t.Context(), model, images, 4)
 	if err != nil {
@@ -232,11 +232,11 @@ func TestClimb(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newClimber(device, p, 4, false)
-	defer c.step.close()
-	s := newSubject(net)
+	a := newAscent(p, nn.Eval)
+	defer a.Close()
+	s := seat(device, net)
 	defer s.free()
-	adv, err := c.climb(t.Context(), s, images, labels, 0)
+	adv, err := a.climbAll(t.Context(), s, images, labels, 4, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestClimb(t *testing.T) {
 	for i, y := range labels {
 		wrong[i] = (y + 1) % 10
 	}
-	if adv, err = c.climb(t.Context(), s, images, wrong, 0); err != nil {
+	if adv, err = a.climbAll(t.Context(), s, images, wrong, 4, 0); err != nil {
 		t.Fatal(err)
 	}
 	for i := range labels {
@@ -253,7 +253,7 @@ func TestClimb(t *testing.T) {
 			t.Errorf("image %d did not move", i)
 		}
 	}
-	again, err := c.climb(t.Context(), s, images, wrong, 0)
+	again, err := a.climbAll(t.Context(), s, images, wrong, 4, 0)
 	if err != nil || !reflect.DeepEqual(again, adv) {
 		t.Errorf("another time: other images, or %v", err)
 	}

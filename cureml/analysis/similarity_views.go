@@ -2,13 +2,9 @@ package analysis
 
 import (
 	"context"
-	"reflect"
 	"slices"
 	"strings"
 
-	"github.com/gomlx/compute"
-
-	"cure/cureml/nn"
 	"cure/cureml/similarity"
 	"cure/data"
 )
@@ -17,20 +13,16 @@ import (
 type comparer struct {
 	opt     SimilarityOptions
 	set     *data.Set
-	device  compute.Backend
-	climber *climber
+	attack  *ascent
 	grams   *similarity.Grams
-	reader  *similarity.Reader
-	arch    nn.Arch // of reader
+	readers perForm[*similarity.Reader]
 }
 
-func (c *comparer) close() {
-	c.climber.step.close()
+// Close frees the programs.
+func (c *comparer) Close() {
+	closeAll(c.attack, &c.readers)
 	if c.grams != nil {
 		c.grams.Close()
-	}
-	if c.reader != nil {
-		c.reader.Close()
 	}
 }
 
@@ -41,39 +33,36 @@ type preparedView struct {
 }
 
 // views are a network on clean images and on images attacked through it.
-func (c *comparer) views(ctx context.Context, net Network) (clean, attacked *preparedView, err error) {
-	if c.reader != nil && !reflect.DeepEqual(c.arch, net.Arch) {
-		c.reader.Close()
-		c.reader = nil
-	}
-	if c.reader == nil {
-		c.arch = net.Arch
-		if c.reader, err = similarity.NewReader(c.device, net.Arch, c.opt.Batch, false); err != nil {
-			return nil, nil, err
-		}
-	}
-	images := unitPixels(c.set)
-	if clean, err = c.view(ctx, net, images); err != nil {
-		return nil, nil, err
-	}
-	s := newSubject(net)
-	defer s.free()
-	adv, err := c.climber.climb(ctx, s, images, c.set.Labels, c.opt.Seed)
-	if err != nil {
-		return nil, nil, err
-	}
-	if attacked, err = c.view(ctx, net, adv); err == nil {
-		attacked.Attacked = true
-	}
-	return clean, attacked, err
-}
-
-func (c *comparer) view(ctx context.Context, net Network, images []float32) (*preparedView, error) {
-	layers, err := c.reader.Read(ctx, net.State, images)
+func (c *comparer) views(ctx context.Context, s *subject) ([]*preparedView, error) {
+	images := pixels(c.set.Images)
+	clean, err := c.view(ctx, s, images)
 	if err != nil {
 		return nil, err
 	}
-	v := &preparedView{SimilarityView: SimilarityView{Network: net.Name}}
+	adv, err := c.attack.climbAll(ctx, s, images, c.set.Labels, c.opt.Batch, c.opt.Seed)
+	if err != nil {
+		return nil, err
+	}
+	attacked, err := c.view(ctx, s, adv)
+	if err != nil {
+		return nil, err
+	}
+	attacked.Attacked = true
+	return []*preparedView{clean, attacked}, nil
+}
+
+func (c *comparer) view(ctx context.Context, of *subject, images []float32) (*preparedView, error) {
+	reader, err := c.readers.of(of, func() (*similarity.Reader, error) {
+		return similarity.NewReader(of.Backend, of.Arch, c.opt.Batch, false)
+	})
+	if err != nil {
+		return nil, err
+	}
+	layers, err := reader.Read(ctx, of.State, images)
+	if err != nil {
+		return nil, err
+	}
+	v := &preparedView{SimilarityView: SimilarityView{Network: of.Name}}
 	for i, l := range layers {
 		s, err := c.side(l)
 		if err != nil {
@@ -116,12 +105,6 @@ func accuracyOf(logits []float32, labels []int32) float64 {
 		}
 	}
 	return float64(right) / float64(len(labels))
-}
-
-// row is row i of n.
-func rowOf[T any](v []T, i, n int) []T {
-	w := len(v) / n
-	return v[i*w : (i+1)*w]
 }
 
 // largestOf is the first place of the largest value.

@@ -59,31 +59,32 @@ type Footprint struct {
 // Journal of Machine Learning Research 5, section 3.1), and where in the image they are. The edges of an image are by
 // Sobel's operator on the mean of its channels.
 func MeasureSparsity(ctx context.Context, device compute.Backend, nets []Network, set *data.Set, o SparsityOptions) (*Sparsity, error) {
-	if err := checkInput(nets, set); err != nil {
+	if err := checkAttacked(nets, set, o.Attacks...); err != nil {
 		return nil, err
 	}
-	if err := checkAttacks(o.Attacks, nets[0].Arch.Classes); err != nil {
-		return nil, err
-	}
-	s := &Sparsity{Images: set.Len(), Networks: make([]NetworkSparsity, len(nets))}
-	clean := pixels(set.Images)
-	each := func(i int, r *attacks.Report, m attacks.Model) error {
-		s.Networks[i].Name = nets[i].Name
+	attack := newEvaluator(set)
+	defer attack.Close()
+	networks, err := measureEach(device, nets, func(_ int, s *subject) (NetworkSparsity, error) {
+		n := NetworkSparsity{Name: s.Name}
+		r, err := attack.evaluate(ctx, s, set, o.Attacks, attacks.Options{Seed: int64(o.Seed), KeepAdv: true})
+		if err != nil {
+			return n, err
+		}
 		for _, a := range r.Attacks {
 			fooled := make([]bool, set.Len())
 			for k := range fooled {
 				fooled[k] = r.Clean.Flags[k] && !resists(a, k)
 			}
-			found := footprint(clean, a.Adv, fooled, m.Image)
+			found := footprint(pixels(set.Images), a.Adv, fooled, s.Image)
 			found.Name = a.Name
-			s.Networks[i].Attacks = append(s.Networks[i].Attacks, found)
+			n.Attacks = append(n.Attacks, found)
 		}
-		return nil
-	}
-	if err := evaluateEach(ctx, device, nets, set, o.Attacks, attacks.Options{Seed: int64(o.Seed), KeepAdv: true}, each); err != nil {
+		return n, nil
+	})
+	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	return &Sparsity{set.Len(), networks}, nil
 }
 
 // resists says whether the network still gets image k right as the attack returned it. Searches for smallest

@@ -8,7 +8,6 @@ import (
 	"github.com/gomlx/compute"
 
 	"cure/attacks"
-	"cure/cureml"
 	"cure/data"
 	"cure/viz"
 )
@@ -30,17 +29,14 @@ type Transfer struct{ *attacks.Matrix }
 
 // MeasureTransfer attacks every network and shows what came out to all of them, as [attacks.Transfer] documents.
 func MeasureTransfer(ctx context.Context, device compute.Backend, nets []Network, set *data.Set, o TransferOptions) (*Transfer, error) {
-	if err := checkInput(nets, set); err != nil {
+	if err := checkAttacked(nets, set, o.Attacks...); err != nil {
 		return nil, err
 	}
-	if err := checkAttacks(o.Attacks, nets[0].Arch.Classes); err != nil {
-		return nil, err
-	}
+	subjects, free := seatAll(device, nets)
+	defer free()
 	var models []attacks.NamedModel
-	for _, n := range nets {
-		m := cureml.HostModel(device, n.State)
-		defer release(m.Weights...)
-		models = append(models, attacks.NamedModel{Name: n.Name, Model: m})
+	for _, s := range subjects {
+		models = append(models, attacks.NamedModel{Name: s.Name, Model: s.Model})
 	}
 	matrix, err := attacks.Transfer(ctx, models, set.Images, set.Labels, o.Attacks, attacks.Options{Seed: int64(o.Seed)})
 	if err != nil {

@@ -1,18 +1,12 @@
 package analysis
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/gomlx/compute"
-	. "github.com/gomlx/gomlx/core/graph" //nolint:revive
-	"github.com/gomlx/gomlx/core/tensors"
 
-	"cure/cureml/nn"
-	"cure/cureml/similarity"
 	"cure/data"
 )
 
@@ -102,212 +96,18 @@ const smallestDeviation = 1e-6
 //
 // where mean and deviation are those of u on the images of set: Adam on the spectrum of x, seen through random glances.
 func Visualise(ctx context.Context, device compute.Backend, nets []Network, set *data.Set, opt VisualOptions) (*Visuals, error) {
+	if err := checkInput(nets, set); err != nil {
+		return nil, err
+	}
 	opt, err := opt.check()
 	if err != nil {
 		return nil, err
 	}
-	v := &Visuals{Images: set.Name, N: set.Len(), Steps: opt.Steps}
-	painter := newPainter(device, opt)
-	defer painter.close()
-	for _, net := range nets {
-		n, err := painter.network(ctx, net, set)
-		if err != nil {
-			return nil, err
-		}
-		v.Networks = append(v.Networks, n)
-	}
-	return v, nil
-}
-
-// painter holds the programs of [Visualise].
-type painter struct {
-	opt    VisualOptions
-	device compute.Backend
-	layers map[string]*lens
-	final  *Exec
-	reader *similarity.Reader
-	arch   string // of reader
-}
-
-func newPainter(device compute.Backend, opt VisualOptions) *painter {
-	return &painter{opt: opt, device: device, layers: map[string]*lens{}}
-}
-
-func (p *painter) close() {
-	for _, l := range p.layers {
-		l.close()
-	}
-	if p.final != nil {
-		p.final.Finalize()
-	}
-	if p.reader != nil {
-		p.reader.Close()
-	}
-}
-
-// read returns the layers of a network, averaged over space.
-func (p *painter) read(ctx context.Context, net Network, images []float32) ([]similarity.Layer, error) {
-	if form := formOf(net.Arch); p.reader == nil || p.arch != form {
-		if p.reader != nil {
-			p.reader.Close()
-		}
-		r, err := similarity.NewReader(p.device, net.Arch, 32, true)
-		if err != nil {
-			return nil, err
-		}
-		p.reader, p.arch = r, form
-	}
-	return p.reader.Read(ctx, net.State, images)
-}
-
-func (p *painter) network(ctx context.Context, net Network, set *data.Set) (v VisualNetwork, err error) {
-	v.Name = net.Name
-	real, err := p.read(ctx, net, unitPixels(set))
-	if err != nil {
-		return v, err
-	}
-	s := newSubject(net)
-	defer s.free()
-	for i, l := range real {
-		if !lastOfStage(real, i) {
-			continue
-		}
-		units := p.choose(l, set)
-		images, err := p.paint(ctx, s, l, units)
-		if err != nil {
-			return v, err
-		}
-		after, err := p.read(ctx, net, fromBytes(slices.Concat(images...)))
-		if err != nil {
-			return v, err
-		}
-		for k := range units {
-			units[k].Image = images[k]
-			units[k].Reached = float64(rowOf(after[i].Values, k, len(units))[units[k].Index])
-		}
-		v.Layers = append(v.Layers, VisualLayer{l.Name, units})
-	}
-	return v, nil
-}
-
-// lastOfStage says whether layer i is the last block before the channels change, or the logits.
-func lastOfStage(layers []similarity.Layer, i int) bool {
-	if i == len(layers)-1 {
-		return true
-	}
-	next := layers[i+1]
-	return layers[i].Name != "stem" && (next.Width != layers[i].Width || next.Name == "logits")
-}
-
-// choose are all logits, or the channels that real images move most, in their order.
-func (p *painter) choose(l similarity.Layer, set *data.Set) []Unit {
-	units := make([]Unit, l.Width)
-	n := len(l.Values) / l.Width
-	for c := range units {
-		u := Unit{Index: c, Most: math.Inf(-1)}
-		var squares float64
-		for i := range n {
-			a := float64(l.Values[i*l.Width+c])
-			u.Mean += a / float64(n)
-			squares += a * a / float64(n)
-			u.Most = math.Max(u.Most, a)
-		}
-		u.Deviation = math.Sqrt(math.Max(0, squares-u.Mean*u.Mean))
-		units[c] = u
-	}
-	if l.Name == "logits" {
-		for c := range units {
-			if c < len(set.Classes) {
-				units[c].Name = set.Classes[c]
-			}
-		}
-		return units
-	}
-	slices.SortStableFunc(units, func(a, b Unit) int { return cmp.Compare(b.Deviation, a.Deviation) })
-	units = units[:min(p.opt.Channels, len(units))]
-	slices.SortFunc(units, func(a, b Unit) int { return cmp.Compare(a.Index, b.Index) })
-	return units
-}
-
-// paint optimises one image for each unit of a layer, all at once.
-func (p *painter) paint(ctx context.Context, s *subject, l similarity.Layer, units []Unit) ([][]uint8, error) {
-	look := p.layers[l.Name]
-	if look == nil {
-		look = newLens(p.device, func(net *nn.Net, in []*Node) []*Node {
-			weigh := in[6] // [B, C]
-			return p.ascend(in[:6], func(x *Node) *Node {
-				out, _ := tapped(net, l.Name, x)
-				if out.Rank() == 4 {
-					out = ReduceMean(out, 1, 2)
-				}
-				return ReduceSum(Mul(out, weigh), 1)
-			})
-		})
-		p.layers[l.Name] = look
-	}
-	weigh := make([]float32, len(units)*l.Width)
-	for k, u := range units {
-		weigh[k*l.Width+u.Index] = float32(1 / math.Max(u.Deviation, smallestDeviation))
-	}
-	w := tensors.FromFlatDataAndDimensions(weigh, len(units), l.Width)
-	defer freeAll(w)
-	return p.optimise(len(units), "paint/"+l.Name, func(state []*tensors.Tensor) ([]*tensors.Tensor, error) {
-		return look.look(ctx, s, append(state, w)...)
-	})
-}
-
-// ascend is a step of the objective with scores [B] as the unit: in are the spectrum, Adam's moments, the number of the
-// step and the matrices of a glance; out are the first three anew.
-func (p *painter) ascend(in []*Node, scores func(x *Node) *Node) []*Node {
-	spectrum, m, v, t, rows, cols := in[0], in[1], in[2], in[3], in[4], in[5]
-	leaf := Identity(StopGradient(spectrum))
-	x := painted(leaf)
-	goal := Sub(scores(warped(x, rows, cols)), MulScalar(variation(x), p.opt.Variation))
-	grad := Gradient(ReduceAllSum(goal), leaf)[0]
-	spectrum, m, v = adam(spectrum, m, v, grad, t, ConstAsDType(t.Graph(), t.DType(), p.opt.Rate))
-	return []*Node{spectrum, m, v}
-}
-
-// optimise runs the steps on n images; key names their random numbers.
-func (p *painter) optimise(n int, key string, step func(state []*tensors.Tensor) ([]*tensors.Tensor, error)) ([][]uint8, error) {
-	rng := data.Stream(p.opt.Seed, key)
-	start := make([]float32, n*imageValues)
-	for i := range start {
-		start[i] = float32(0.01 * rng.NormFloat64()) // lucid's
-	}
-	zeros := make([]float32, len(start))
-	state := []*tensors.Tensor{imageBatch(start, 0, n), imageBatch(zeros, 0, n), imageBatch(zeros, 0, n)}
-	defer func() { freeAll(state...) }()
-	for t := range p.opt.Steps {
-		rows, cols := glance(rng, p.opt.Jitter, p.opt.Zoom)
-		more := []*tensors.Tensor{tensors.FromScalar(float32(t + 1)),
-			tensors.FromFlatDataAndDimensions(rows, side32, side32), tensors.FromFlatDataAndDimensions(cols, side32, side32)}
-		next, err := step(slices.Concat(state, more))
-		freeAll(more...)
-		if err != nil {
-			return nil, err
-		}
-		freeAll(state...)
-		state = next
-	}
-	if p.final == nil {
-		var err error
-		if p.final, err = NewExec(p.device, painted); err != nil {
-			return nil, fmt.Errorf("analysis: %w", err)
-		}
-	}
-	out, err := p.final.Exec(state[0])
-	if err != nil {
-		return nil, fmt.Errorf("analysis: %w", err)
-	}
-	pixels, err := take(out[0])
+	p := newPainter(opt)
+	defer p.Close()
+	networks, err := measureEach(device, nets, func(_ int, s *subject) (VisualNetwork, error) { return p.network(ctx, s, set) })
 	if err != nil {
 		return nil, err
 	}
-	for i, v := range pixels {
-		if math.IsNaN(float64(v)) {
-			return nil, fmt.Errorf("analysis: %s: pixel value %d of the image of unit %d is NaN", key, i%imageValues, i/imageValues)
-		}
-	}
-	return slices.Collect(slices.Chunk(toBytes(pixels), imageValues)), nil
+	return &Visuals{set.Name, set.Len(), opt.Steps, networks}, nil
 }

@@ -16,8 +16,9 @@
 // On CPU, two settings together bring a training step of a small ResNet from 0.87 s to 0.56-0.65 s (2 cores, XLA of
 // jaxlib 0.11.2; each is skipped when the user has set its variable, and CURE_TUNE=off switches both off):
 //
-//   - glibc's malloc is kept from giving memory back to the system after every step (mallopt), because page faults were
-//     a fifth of the time;
+//   - glibc's malloc is kept from giving memory back to the system after every step (mallopt), and all threads share one
+//     arena, which is settled when the program is loaded, before this package is asked for anything: page faults were a
+//     fifth of the time;
 //   - XLA_FLAGS gets --xla_cpu_experimental_onednn_custom_call=true, after a child process has shown that this build
 //     knows the flag and still computes a convolution right. It changes results within 1e-6 relative.
 //

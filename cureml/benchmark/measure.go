@@ -7,14 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"cure/attacks"
 	"cure/cureml"
 	"cure/cureml/bench"
 	"cure/cureml/recipes"
 	"cure/cureml/study"
-	"cure/data"
 )
 
 // attackNames are the attacks on both checkpoints, as package attacks calls them.
@@ -48,11 +46,7 @@ func (b *Benchmark) measure(ctx context.Context, j job) (card *Card, err error) 
 	if err := card.training(dir); err != nil {
 		return nil, err
 	}
-	names := []string{"best", "last"}
-	if j.row.LastOnly || j.config.Validation == 0 {
-		names = names[1:]
-	}
-	for _, name := range names {
+	for _, name := range j.checkpoints() {
 		if err := b.checkpoint(ctx, card, j, dir, name); err != nil {
 			return nil, err
 		}
@@ -134,14 +128,7 @@ func (c *Card) training(dir string) error {
 
 // checkpoint measures one network of the run in dir.
 func (b *Benchmark) checkpoint(ctx context.Context, card *Card, j job, dir, name string) error {
-	network := cureml.Best
-	if name == "last" {
-		network = cureml.Student
-		if j.config.Average.Decay > 0 {
-			network = cureml.Averaged
-		}
-	}
-	net, err := cureml.LoadRun(dir, network)
+	net, err := j.load(dir, name)
 	if err != nil {
 		return err
 	}
@@ -152,43 +139,30 @@ func (b *Benchmark) checkpoint(ctx context.Context, card *Card, j job, dir, name
 	if p.Weights, err = fileSum(net.Path); err != nil {
 		return err
 	}
-	list, err := attacks.ParseList(strings.Join(attackNames, ","))
-	if err != nil {
-		return err
-	}
-	sets, err := b.images()
-	if err != nil {
-		return err
-	}
 	b.logf("%s: attacking the %s checkpoint", j.name, name)
-	if best := card.Checkpoint("best"); best != nil && best.Weights == p.Weights {
-		p.Natural, p.PGD20, p.CW20 = best.Natural, best.PGD20, best.CW20
-	} else {
-		r, err := b.attack(ctx, card, j.name, p, net, sets.Test, list)
+	for _, part := range b.parts(j) {
+		switch {
+		case part.Checkpoint != name:
+			continue
+		case part.Attacks == b.autoattack():
+			r, err := b.attack(ctx, card, j.name, p, net, part)
+			if err != nil {
+				return err
+			}
+			p.AutoAttack = &r.RobustAccuracy
+			continue
+		}
+		if best := card.Checkpoint("best"); best != nil && best.Weights == p.Weights {
+			p.Natural, p.PGD20, p.CW20 = best.Natural, best.PGD20, best.CW20
+			continue
+		}
+		r, err := b.attack(ctx, card, j.name, p, net, part)
 		if err != nil {
 			return err
 		}
 		p.Natural, p.PGD20, p.CW20 = r.Clean.Accuracy, r.Attacks[0].RobustAccuracy, r.Attacks[1].RobustAccuracy
 	}
 	p.NRR = attacks.NRR(p.Natural, p.CW20)
-	if name == "last" && b.AutoAttack != 0 {
-		part, err := first(sets.Test, b.AutoAttack)
-		if err != nil {
-			return err
-		}
-		ensemble := b.ensemble
-		if ensemble == "" {
-			ensemble = "autoattack"
-		}
-		if list, err = attacks.ParseList(ensemble); err != nil {
-			return err
-		}
-		r, err := b.attack(ctx, card, j.name, p, net, part, list)
-		if err != nil {
-			return err
-		}
-		p.AutoAttack = &r.RobustAccuracy
-	}
 	card.Checkpoints = append(card.Checkpoints, p)
 	return nil
 }
@@ -212,37 +186,13 @@ func epochOf(dir, name string, epochs int) (int, error) {
 	return int(at[best]), nil
 }
 
-// attack carries out attacks on a network, or goes on with them.
-func (b *Benchmark) attack(ctx context.Context, card *Card, name string, p *Checkpoint, net *cureml.Saved, set *data.Set, list []attacks.Attack) (*attacks.Report, error) {
-	device, err := b.backend()
-	if err != nil {
-		return nil, err
+// attack carries out attacks on a network, or goes on with them, or has the report of those that were carried out elsewhere.
+func (b *Benchmark) attack(ctx context.Context, card *Card, name string, p *Checkpoint, net *cureml.Saved, part Part) (r *attacks.Report, err error) {
+	if b.Reports != nil {
+		r, err = b.Reports(name, part, p.Weights)
+	} else {
+		r, err = b.attackImages(ctx, name, p.Weights, net, part, 0, part.Images)
 	}
-	model := cureml.HostModel(device, net.State)
-	defer func() {
-		for _, w := range model.Weights {
-			_ = w.FinalizeAll() // there is nothing to do about a buffer that does not go
-		}
-	}()
-	rows := b.Rows
-	if rows == 0 {
-		rows = attacks.DefaultBatch
-	}
-	rows = min(rows, card.Evaluation.N)
-	key := fmt.Sprintf("%+v", net.Arch)
-	if b.evaluators[key] == nil {
-		e, err := attacks.NewEvaluator(model, rows)
-		if err != nil {
-			return nil, err
-		}
-		b.evaluators = with(b.evaluators, key, e)
-	}
-	state := filepath.Join(b.state(name), fmt.Sprintf("%s-%s-%d-%.12s", p.Name, list[0].Name, rows, p.Weights))
-	if err := os.MkdirAll(filepath.Dir(state), 0o755); err != nil {
-		return nil, fmt.Errorf("benchmark: %w", err)
-	}
-	r, err := b.evaluators[key].Evaluate(ctx, model.Weights, set.Images, set.Labels, list,
-		attacks.Options{Seed: evaluationSeed, State: state, Progress: b.Progress})
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package benchmark
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"cure/cureml"
@@ -35,7 +36,7 @@ func (b *Benchmark) Train(ctx context.Context, row recipes.Row, arch nn.Arch, se
 		return dir, err
 	}
 	if err := b.train(ctx, name, row, c); err != nil {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !errors.Is(err, cureml.ErrInUse) {
 			b.broken = with(b.broken, name, err)
 		}
 		return dir, err
@@ -59,6 +60,9 @@ func (b *Benchmark) trained(dir string, c cureml.Config) (bool, error) {
 }
 
 func (b *Benchmark) train(ctx context.Context, name string, row recipes.Row, c cureml.Config) error {
+	if cureml.InUse(b.run(name)) { // before it says that it trains
+		return fmt.Errorf("benchmark: %s %w", b.run(name), cureml.ErrInUse)
+	}
 	sets, err := b.images()
 	if err != nil {
 		return err

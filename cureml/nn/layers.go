@@ -27,6 +27,9 @@ func (p *pass) convolve(x, w *Node, stride int) *Node {
 	if even := x.Shape().Dim(1)%2 == 0 && x.Shape().Dim(2)%2 == 0; stride == 2 && even && (k == 1 || k == 3 && !p.same) {
 		return ConvertDType(halve(x, w), dtype)
 	}
+	if k == 3 && stride == 1 {
+		return ConvertDType(smooth(x, w), dtype)
+	}
 	pad := [2]int{k / 2, k / 2}
 	if p.same {
 		all := max(k-stride, 0)

@@ -63,22 +63,32 @@ func (a Arch) Tensors() ([]Tensor, error) {
 
 // declared lists the tensors that plan asks for on an input of the given shape.
 func declared(a Arch, plan func(p *pass, x *Node) *Node, input ...int) (list []Tensor, err error) {
+	g, err := traced(a, plan, func(t Tensor) { list = append(list, t) }, input...)
+	if err != nil {
+		return nil, err
+	}
+	g.Finalize()
+	return list, nil
+}
+
+// traced is the graph of plan on an input of the given shape, which nobody compiles. see gets the tensors that plan asks for.
+func traced(a Arch, plan func(p *pass, x *Node) *Node, see func(t Tensor), input ...int) (g *Graph, err error) {
 	backend, err := goBackend()
 	if err != nil {
 		return nil, fmt.Errorf("nn: the Go backend, which works out shapes: %w", err)
 	}
+	g = NewGraph(backend, "tensors of "+a.String())
 	defer func() {
 		if r := recover(); r != nil {
-			list, err = nil, fmt.Errorf("nn: %s: %v", a, r)
+			g.Finalize()
+			err = fmt.Errorf("nn: %s: %v", a, r)
 		}
 	}()
-	g := NewGraph(backend, "tensors of "+a.String())
-	defer g.Finalize()
 	p := &pass{net: &Net{Arch: a}, mode: TrainFrozen}
 	p.declare = func(t Tensor) *Node {
-		list = append(list, t)
+		see(t)
 		return Parameter(g, t.Name, shapes.Make(dtypes.Float32, t.Shape...))
 	}
 	plan(p, Parameter(g, "images", shapes.Make(dtypes.Float32, input...)))
-	return list, nil
+	return g, nil
 }

@@ -14,8 +14,9 @@ const (
 	// gpuRate is an estimate for ResNet-18 of width 64 on a GPU of the A100 class with half precision, from counts of
 	// operations; it was not measured.
 	gpuRate = 3000.
-	// wideFactor is how many times the multiplications of ResNet-18 a WRN-34-10 has (5.2 to 0.56 billion an image).
-	wideFactor = 9.4
+	// wideFactor is how many times the multiplications of ResNet-18 a WRN-34-10 has (6.66 to 0.56 billion an image, as
+	// nn.Arch.MACs counts them).
+	wideFactor = 12
 	// evaluationCost is that of PGD-10 on one validation image after an epoch, in units of a TRADES step.
 	evaluationCost = 0.5
 )

@@ -89,14 +89,17 @@ func parseCounts(flag, text string) (list []int, err error) {
 }
 
 // worker is this program once more.
-func worker(ctx context.Context) *exec.Cmd {
+func worker(ctx context.Context) *exec.Cmd { return exec.CommandContext(ctx, itself(), benchWorker) }
+
+// itself is the path of this program.
+func itself() string {
 	self := "/proc/self/exe" // still the same program when the file was replaced meanwhile
 	if runtime.GOOS != "linux" {
 		if path, err := os.Executable(); err == nil {
 			self = path
 		}
 	}
-	return exec.CommandContext(ctx, self, benchWorker)
+	return self
 }
 
 func newBenchWorker() *cobra.Command {

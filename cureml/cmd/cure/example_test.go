@@ -58,8 +58,8 @@ func TestExamples(t *testing.T) {
 			if c.Example == "" {
 				t.Fatal("the help has no example")
 			}
-			if !proof && slices.Contains([]string{"layerwise", "overfitting"}, c.Name()) {
-				t.Skip("it trains for half a minute; TestAnalyzeStudy has what it leaves")
+			if !proof && slices.Contains([]string{"cure analyze layerwise", "cure analyze overfitting", "cure sweep run", "cure sweep merge"}, c.CommandPath()) {
+				t.Skip("it trains for half a minute; TestAnalyzeStudy and TestSweep have what it leaves")
 			}
 			dir := workplace(t)
 			for line := range strings.Lines(c.Example) {

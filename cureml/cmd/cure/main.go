@@ -92,7 +92,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%w ('%s --help' lists the flags)", err, cmd.CommandPath())
 	})
-	root.AddCommand(newSetup(), newDoctor(), newData(), newTrain(), newEval(), newAttack(), newExport(), newBench(), newBenchWorker(), newBenchmark(), newRecipe(), newAnalyze())
+	root.AddCommand(newSetup(), newDoctor(), newData(), newTrain(), newEval(), newAttack(), newExport(), newBench(), newBenchWorker(), newBenchmark(), newSweep(), newRecipe(), newAnalyze())
 	return root
 }
 

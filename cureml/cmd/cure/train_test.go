@@ -21,14 +21,18 @@ const tinyRun = " --width 2 --epochs 1 --batch 8 --data images.bin --steps 1 --e
 
 // TestTrain runs each method in a folder, whose final weights load again.
 func TestTrain(t *testing.T) {
-	for _, method := range cureml.MethodNames() {
+	methods := []string{"natural", "cure", "act", "akd2", "dafa", "las-at"} // all kinds of second networks
+	if os.Getenv("CURE_PROOF") != "" {
+		methods = cureml.MethodNames()
+	}
+	for _, method := range methods {
 		t.Run(method, func(t *testing.T) {
 			dir := workplace(t)
 			length, steps := tinyRun, "2"
 			if method == "cure-eff" || method == "dafa" { // which begin with another epoch
 				length, steps = length+" --epochs 2", "4"
 			}
-			o := cure(t, dir, strings.Fields("train --method "+method+" --out run --init w.safetensors --teacher zoo:trades --natural-teacher zoo:natural"+length)...)
+			o := cure(t, dir, strings.Fields("train --method "+method+" --out run --init w.safetensors --teacher w.safetensors --natural-teacher w.safetensors"+length)...)
 			if !strings.HasPrefix(o.stdout, method+": "+steps+" steps in ") || !strings.HasSuffix(o.stdout, "weights in run/final.safetensors\n") {
 				t.Errorf("standard output %q", o.stdout)
 			}

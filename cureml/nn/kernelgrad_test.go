@@ -1,0 +1,121 @@
+package nn
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"cure/cureml/mltest"
+)
+
+// values64 evaluates a graph in float64 on random inputs of the shapes.
+func values64(t *testing.T, backend compute.Backend, inputs [][]int, graph func(in []*Node) []*Node) (values [][]float64) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(1, 2))
+	var args []any
+	for _, dims := range inputs {
+		size := 1
+		for _, d := range dims {
+			size *= d
+		}
+		v := make([]float64, size)
+		for i := range v {
+			v[i] = rng.NormFloat64()
+		}
+		args = append(args, tensors.FromFlatDataAndDimensions(v, dims...))
+	}
+	exec, err := NewExec(backend, graph)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer exec.Finalize()
+	out, err := exec.Call(args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range out {
+		values = append(values, tensors.MustCopyFlatData[float64](o))
+	}
+	return values
+}
+
+// TestKernelForms: the forms of a kernel's gradient agree with gomlx's, in batches and images of any size that they take.
+func TestKernelForms(t *testing.T) {
+	device := mltest.XLA(t)
+	border := [2]int{1, 1}
+	for _, c := range []struct{ b, height, width, in, out int }{{3, 4, 6, 2, 5}, {4, 2, 4, 1, 3}, {16, 5, 8, 3, 2}} {
+		dims := [][]int{{c.b, c.height, c.width, c.in}, {3, 3, c.in, c.out}, {c.b, c.height, c.width, c.out}}
+		got := values64(t, device, dims, func(in []*Node) []*Node {
+			x, w, dy := in[0], in[1], in[2]
+			y := Convolve(x, w).PaddingPerDim([][2]int{border, border}).Done()
+			return []*Node{Gradient(ReduceAllSum(Mul(y, dy)), w)[0], pairs(x, dy), taps(x, dy)}
+		})
+		mltest.Close(t, fmt.Sprintf("pairs %v", c), got[1], got[0], 1e-12, 1e-12)
+		mltest.Close(t, fmt.Sprintf("taps %v", c), got[2], got[0], 1e-12, 1e-12)
+	}
+}
+
+// TestKernelFormChosen: which form a convolution gets, on a CPU by XLA and elsewhere, and that its gradients are those of
+// the plain convolution. (gomlx cannot differentiate the gradients of convolutions once more.)
+func TestKernelFormChosen(t *testing.T) {
+	device := mltest.XLA(t)
+	for _, c := range []struct {
+		size, in, out int
+		want          bool
+	}{{32, 16, 16, false}, {32, 3, 16, false}, {32, 64, 64, true}, {16, 32, 32, false}, {16, 64, 64, true}, {16, 128, 128, true}, {8, 64, 64, false}, {4, 512, 512, true}, {33, 64, 64, true}} {
+		for _, b := range []compute.Backend{device, mltest.GoBackend(t)} {
+			g := NewGraph(b, "shapes")
+			x, w := Zeros(g, shapes.Make(dtypes.Float32, 1, c.size, c.size, c.in)), Zeros(g, shapes.Make(dtypes.Float32, 3, 3, c.in, c.out))
+			if got, want := kernelForm(x, w) != nil, c.want && b == device; got != want {
+				t.Errorf("%s, %+v: a form of ours: %v, want %v", b.Name(), c, got, want)
+			}
+			g.Finalize()
+		}
+	}
+	dims := [][]int{{1, 16, 16, 64}, {3, 3, 64, 64}, {1, 16, 16, 64}}
+	border := [2]int{1, 1}
+	plain := func(x, w *Node) *Node { return Convolve(x, w).PaddingPerDim([][2]int{border, border}).Done() }
+	gradients := func(conv func(x, w *Node) *Node) [][]float64 {
+		return values64(t, device, dims, func(in []*Node) []*Node {
+			return Gradient(ReduceAllSum(Mul(Square(conv(in[0], in[1])), in[2])), in[0], in[1])
+		})
+	}
+	got, want := gradients(smooth), gradients(plain)
+	for i, what := range []string{"dx", "dw"} {
+		mltest.Close(t, what, got[i], want[i], 1e-9, 1e-10)
+	}
+}
+
+// TestNormGradients: the written-out gradients of batch norm, and the gradients of these, are those that gomlx finds for
+// the formula of the forward pass.
+func TestNormGradients(t *testing.T) {
+	plain := func(x, weight, bias *Node) *Node {
+		centred := Sub(x, wide(ReduceMean(x, 0, 1, 2), 4))
+		scale := Div(weight, Sqrt(AddScalar(ReduceMean(Square(centred), 0, 1, 2), bnEps)))
+		return Add(Mul(centred, wide(scale, 4)), wide(bias, 4))
+	}
+	ours := func(x, weight, bias *Node) *Node {
+		net := &Net{Vars: map[string]*Node{"n.weight": weight, "n.bias": bias, "n.running_mean": bias, "n.running_var": weight}}
+		return (&pass{net: net, mode: TrainFrozen}).batchNorm(x, "n")
+	}
+	dims := [][]int{{4, 3, 5, 2}, {2}, {2}, {4, 3, 5, 2}, {4, 3, 5, 2}}
+	for _, b := range []compute.Backend{mltest.GoBackend(t), mltest.Backend(t)} {
+		gradients := func(norm func(x, weight, bias *Node) *Node) [][]float64 {
+			return values64(t, b, dims, func(in []*Node) []*Node {
+				y := norm(in[0], in[1], in[2])
+				first := Gradient(ReduceAllSum(Mul(Square(y), in[3])), in[0], in[1], in[2])
+				return append(first, Gradient(ReduceAllSum(Mul(first[0], in[4])), in[0], in[1])...)
+			})
+		}
+		got, want := gradients(ours), gradients(plain)
+		for i, what := range []string{"dx", "dweight", "dbias", "d(dx)/dx", "d(dx)/dweight"} {
+			mltest.Close(t, b.Name()+": "+what, got[i], want[i], 1e-10, 1e-9)
+		}
+	}
+}
