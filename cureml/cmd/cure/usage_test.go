@@ -201,7 +201,7 @@ func TestUsage(t *testing.T) {
 		{"analyze landscape --steps 0", "0 steps: want at least 1"},
 		{"analyze linearity --eps 2", "eps 2: want more than 0, and at most 1"},
 		{"analyze linearity --h 0", "h 0: want more than 0"},
-		{"analyze linearity --profile 1", "a profile of 1 points: want at least 1 step and 2 points"},
+		{"analyze linearity --profile 1", "1 points of the profile: want at least 2"},
 		{"analyze lipschitz --step-size 0", "step size 0: want more than 0"},
 		{"analyze lipschitz --steps -1", "-1 steps: want at least 1"},
 		{"analyze calibration --attack fgsm,pgd20", "--attack fgsm,pgd20: want one attack"},
