@@ -11,8 +11,12 @@ import (
 )
 
 // batch is one step's input: uint8 images [B, 32, 32, 3], int32 labels [B] and, where the method asks for them, the noise
-// of the attack's start [B, 32, 32, 3] and keys of random numbers, uint32 [B, 2].
-type batch struct{ images, labels, noise, keys *tensors.Tensor }
+// of the attack's start [B, 32, 32, 3] and keys of random numbers, uint32 [B, 2]. Where the images of the run are on the
+// device, a batch begins without images and labels, as plans of what the resident takes from there.
+type batch struct {
+	images, labels, noise, keys *tensors.Tensor
+	plans                       [][]int32
+}
 
 func (b *batch) free() {
 	for _, t := range []*tensors.Tensor{b.images, b.labels, b.noise, b.keys} {
@@ -28,6 +32,7 @@ type batcher struct {
 	method       Method
 	perEpoch     int
 	train, extra *source
+	resident     *resident // nil where batches are made on the host
 }
 
 // source is the endless sequence of a set's images, one shuffled pass after the other. It keeps the order of the pass
@@ -55,43 +60,75 @@ func newBatcher(cfg Config, sets Sets, method Method) *batcher {
 	return r
 }
 
-// draw writes the images of the sequence from number first on, as many as there are labels.
-func (s *source) draw(images []uint8, labels []int32, first int) {
-	size := data.Height * data.Width * data.Channels
-	for len(labels) > 0 {
-		pass, k := first/s.perPass, first%s.perPass
+// visit goes through n images of the sequence, from number first on: f gets the positions in the set of those that lie in
+// one pass, and how many came before.
+func (s *source) visit(first, n int, f func(before, pass int, indices []int)) {
+	for before := 0; before < n; {
+		pass, k := (first+before)/s.perPass, (first+before)%s.perPass
 		if pass != s.pass {
 			s.pass, s.order = pass, data.Order(s.set.Len(), s.seed, pass)
 		}
-		n := min(len(labels), s.perPass-k)
-		copyImage := func(dst, src []uint8, _ int) { copy(dst, src) }
-		if s.cfg.Augment {
-			copyImage = func(dst, src []uint8, index int) { data.Augment(dst, src, s.seed, pass, index) }
-		}
-		data.Batch(images[:n*size], labels[:n], s.set, s.order[k:k+n], copyImage)
-		images, labels, first = images[n*size:], labels[n:], first+n
+		m := min(n-before, s.perPass-k)
+		f(before, pass, s.order[k:k+m])
+		before += m
 	}
+}
+
+// draw writes the images of the sequence from number first on, as many as there are labels.
+func (s *source) draw(images []uint8, labels []int32, first int) {
+	const size = data.Height * data.Width * data.Channels
+	s.visit(first, len(labels), func(before, pass int, indices []int) {
+		var augment func(dst, src []uint8, index int)
+		if s.cfg.Augment {
+			augment = func(dst, src []uint8, index int) { data.Augment(dst, src, s.seed, pass, index) }
+		}
+		end := before + len(indices)
+		data.Batch(images[before*size:end*size], labels[before:end], s.set, indices, augment)
+	})
+}
+
+// part is a source with how many images of a batch are its.
+type part struct {
+	*source
+	n int
+}
+
+// parts are the training images of a batch, then the extra ones.
+func (r *batcher) parts() (parts []part) {
+	extra := 0
+	if r.extra != nil {
+		extra = r.cfg.Extra.count(r.cfg.Batch)
+	}
+	if own := r.cfg.Batch - extra; own > 0 {
+		parts = append(parts, part{r.train, own})
+	}
+	if extra > 0 {
+		parts = append(parts, part{r.extra, extra})
+	}
+	return parts
 }
 
 // host is the images [B, 32, 32, 3] and labels [B] of a step.
 func (r *batcher) host(step int) (images []uint8, labels []int32) {
-	n, size := r.cfg.Batch, data.Height*data.Width*data.Channels
-	images, labels = make([]uint8, n*size), make([]int32, n)
-	own := n
-	if r.extra != nil {
-		own -= r.cfg.Extra.count(n)
-		r.extra.draw(images[own*size:], labels[own:], step*(n-own))
+	const size = data.Height * data.Width * data.Channels
+	images, labels = make([]uint8, r.cfg.Batch*size), make([]int32, r.cfg.Batch)
+	at := 0
+	for _, p := range r.parts() {
+		p.draw(images[at*size:(at+p.n)*size], labels[at:at+p.n], step*p.n)
+		at += p.n
 	}
-	r.train.draw(images[:own*size], labels[:own], step*own)
 	return images, labels
 }
 
+// at is the batch of a step; where the images are on the device, place completes it.
 func (r *batcher) at(step int) *batch {
-	images, labels := r.host(step)
-	n := r.cfg.Batch
-	b := &batch{
-		images: tensors.FromFlatDataAndDimensions(images, n, data.Height, data.Width, data.Channels),
-		labels: tensors.FromFlatDataAndDimensions(labels, n),
+	n, b := r.cfg.Batch, &batch{}
+	if r.resident != nil {
+		b.plans = r.plans(step)
+	} else {
+		images, labels := r.host(step)
+		b.images = tensors.FromFlatDataAndDimensions(images, n, data.Height, data.Width, data.Channels)
+		b.labels = tensors.FromFlatDataAndDimensions(labels, n)
 	}
 	if r.method.Inner != nil {
 		b.noise = startNoise(r.method.Inner.PGD, n, data.Stream(r.cfg.Seed, "attack", uint64(step)))

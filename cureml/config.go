@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 
 	"cure/attacks"
+	"cure/cureml/mesh"
 	"cure/cureml/nn"
 	"cure/cureml/optim"
 )
@@ -61,6 +63,13 @@ type Config struct {
 	// Compute is the type of the convolutions' arithmetic in training, float32 (also if empty) or bfloat16: weights, batch norm,
 	// losses and gradients of weights stay float32, and evaluations compute in float32 always.
 	Compute string `json:"compute,omitempty"`
+	// DataOnDevice says where batches are gathered and augmented: on, from images that lie on the device as uint8, or off, on
+	// the host. Both give the same bits, and a run may go on the other way. Empty is on for devices with a memory of their
+	// own, if the images take at most 4 GiB, and off on CPUs, where the host is quicker.
+	DataOnDevice string `json:"data_on_device,omitempty"`
+	// Devices is how many devices share a batch, 0 and 1 being one; Batch must be a multiple. Batch norm and losses are over
+	// the whole batch, so the numbers are those of one device but for rounding.
+	Devices int `json:"devices,omitempty"`
 	// LogEvery and CheckpointEvery are in steps; both also happen at the end of an epoch.
 	LogEvery        int `json:"log_every"`
 	CheckpointEvery int `json:"checkpoint_every"`
@@ -136,15 +145,21 @@ func (c Config) Validate() error {
 		c.Arch.Validate(), c.Schedule.Validate(), c.SGD.Validate(), c.Attack.Validate(), c.Average.validate(), c.Layerwise.validate(),
 		count("epochs", c.Epochs, 1), count("batch", c.Batch, 1), count("log_every", c.LogEvery, 1),
 		count("checkpoint_every", c.CheckpointEvery, 1), count("save_every", c.SaveEvery, 0), count("eval_every", c.EvalEvery, 0),
-		count("eval_images", c.EvalImages, 0), count("eval_train_images", c.EvalTrainImages, 0),
+		count("eval_images", c.EvalImages, 0), count("eval_train_images", c.EvalTrainImages, 0), count("devices", c.Devices, 0),
 	); err != nil {
 		return err
 	}
 	if _, err := c.compute(); err != nil {
 		return err
 	}
+	if !slices.Contains([]string{"", "on", "off"}, c.DataOnDevice) {
+		return fmt.Errorf("cureml: data_on_device %q: accepted are on, off, or empty for on where the device has a memory of its own", c.DataOnDevice)
+	}
 	if c.Batch > 1<<16 {
 		return fmt.Errorf("cureml: batch %d: want at most 65536", c.Batch)
+	}
+	if c.Batch%max(1, c.Devices) != 0 {
+		return fmt.Errorf("cureml: batch %d: want a multiple of the %d devices", c.Batch, c.Devices)
 	}
 	if !(c.Validation >= 0 && c.Validation < 1) {
 		return fmt.Errorf("cureml: validation %v: want a share in [0, 1)", c.Validation)
@@ -192,6 +207,14 @@ func (c Config) compute() (dtypes.DType, error) {
 		return dtypes.BFloat16, nil
 	}
 	return dtypes.InvalidDType, fmt.Errorf("cureml: compute %q: accepted are float32, bfloat16", c.Compute)
+}
+
+// checkDevices is an error unless backend has as many devices as the config says.
+func (c Config) checkDevices(backend compute.Backend) error {
+	if has := mesh.Devices(backend); has != max(1, c.Devices) {
+		return fmt.Errorf("cureml: devices %d: the backend was opened with %d (backend.Options.Devices)", max(1, c.Devices), has)
+	}
+	return nil
 }
 
 // rate is the learning rate of a step.

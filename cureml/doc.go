@@ -21,4 +21,8 @@
 // engine runs all of them: weights, statistics and momenta stay on the device in a [Memory], the attack takes gradients
 // with respect to images only, and every random number is a function of the seed and the step, so a run that was killed
 // resumes to the same bits ([Train]).
+//
+// Where the device has a memory of its own, the training images lie there as uint8, and batches are gathered, cropped and
+// mirrored there, to the same bits as on the host (Config.DataOnDevice). Several devices of one machine share each batch
+// where Config.Devices says so: package mesh makes one backend out of them.
 package cureml

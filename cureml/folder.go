@@ -134,8 +134,9 @@ func (f *folder) close() {
 	f.lock.Close()
 }
 
-// differences lists the keys in which two configs differ, as "key old -> new".
+// differences lists the keys in which two configs differ, as "key old -> new". Where batches are made changes no bit.
 func differences(old, now Config) (diff []string) {
+	old.DataOnDevice = now.DataOnDevice
 	a, b := flatten(old), flatten(now)
 	for k, v := range b {
 		if a[k] != v {

@@ -18,6 +18,7 @@ type Stepper struct {
 	programs *programs
 	perEpoch int
 	done     int
+	batcher  *batcher
 	batches  <-chan *batch
 	cancel   context.CancelFunc
 }
@@ -26,6 +27,9 @@ type Stepper struct {
 // least one batch of images; a natural warm-up in cfg is left out.
 func NewStepper(backend compute.Backend, cfg Config, set *data.Set) (*Stepper, error) {
 	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if err := cfg.checkDevices(backend); err != nil {
 		return nil, err
 	}
 	if set.Len() < cfg.Batch {
@@ -53,9 +57,15 @@ func NewStepper(backend compute.Backend, cfg Config, set *data.Set) (*Stepper, e
 		return nil, err
 	}
 	s := &Stepper{cfg: cfg, programs: p, perEpoch: stepsPerEpoch(set.Len(), cfg.Batch)}
+	s.batcher = newBatcher(cfg, sets, method)
+	if err := s.batcher.reside(backend); err != nil {
+		p.finalize()
+		memory.Free()
+		return nil, err
+	}
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(context.Background())
-	s.batches = newBatcher(cfg, sets, method).stream(ctx, 0, math.MaxInt)
+	s.batches = s.batcher.stream(ctx, 0, math.MaxInt)
 	return s, nil
 }
 
@@ -63,6 +73,9 @@ func NewStepper(backend compute.Backend, cfg Config, set *data.Set) (*Stepper, e
 func (s *Stepper) Step() (loss float64, err error) {
 	b := <-s.batches
 	defer b.free()
+	if err := s.batcher.place(b); err != nil {
+		return 0, err
+	}
 	total := s.cfg.Epochs * s.perEpoch
 	numbers, err := s.programs.run(b, Progress{Step: s.done % total, Total: total, PerEpoch: s.perEpoch})
 	if err != nil {
@@ -79,5 +92,6 @@ func (s *Stepper) Free() {
 		b.free()
 	}
 	s.programs.finalize()
+	s.batcher.resident.free()
 	s.programs.memory.Free()
 }

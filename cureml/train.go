@@ -58,6 +58,9 @@ func Train(ctx context.Context, backend compute.Backend, cfg Config, sets Sets, 
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if err := cfg.checkDevices(backend); err != nil {
+		return nil, err
+	}
 	start, err := startState(&cfg, dir, progress)
 	if err != nil {
 		return nil, err
@@ -142,6 +145,9 @@ func newRun(backend compute.Backend, cfg Config, start *nn.State, sets Sets, f *
 		r.phases = append(r.phases, runPhase{ph, p})
 	}
 	r.batcher = newBatcher(cfg, sets, method)
+	if err := r.batcher.reside(backend); err != nil {
+		return nil, err
+	}
 	if r.eval, err = newEvaluation(backend, cfg, r.memory, sets); err != nil {
 		return nil, err
 	}
@@ -208,6 +214,7 @@ func (r *run) close() {
 	for _, p := range r.phases {
 		p.finalize()
 	}
+	r.batcher.resident.free()
 	r.memory.Free()
 	if r.eval != nil {
 		r.eval.close()
@@ -237,6 +244,9 @@ func (r *run) step(b *batch) error {
 				return err
 			}
 		}
+	}
+	if err := r.batcher.place(b); err != nil {
+		return err
 	}
 	at := Progress{Step: r.at.Step, Total: r.total(), PerEpoch: r.perEpoch}
 	numbers, err := phase.run(b, at)

@@ -13,6 +13,9 @@ import (
 	"github.com/gomlx/compute"
 	_ "github.com/gomlx/compute/gobackend" // the backend "go"
 	"github.com/gomlx/go-xla/compute/xla"
+	"github.com/gomlx/go-xla/pjrt"
+
+	"cure/cureml/mesh"
 )
 
 // nameEnv is gomlx's variable for the backend.
@@ -27,6 +30,9 @@ type Options struct {
 	Install bool
 	// Deterministic makes XLA on a GPU choose algorithms that give the same bits every time. CPUs always do.
 	Deterministic bool
+	// Devices is how many devices of the plugin compute together ([mesh.Over]); 0 and 1 are one. A CPU plugin makes as
+	// many as are asked for out of the same cores.
+	Devices int
 	// Log gets warnings and the progress of an installation; nil means standard error.
 	Log io.Writer
 }
@@ -51,8 +57,11 @@ func Open(opt Options) (compute.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
+	if opt.Devices < 0 {
+		return nil, fmt.Errorf("backend: devices %d: want 1 or more", opt.Devices)
+	}
 	if choice.pureGo {
-		return openGo(choice.options)
+		return openGo(choice.options, opt.Devices)
 	}
 
 	plugin, err := choice.find()
@@ -67,12 +76,12 @@ func Open(opt Options) (compute.Backend, error) {
 			fmt.Fprintln(opt.Log, "cure: no PJRT plugin for XLA found, computing with the pure Go backend, which is about 100 times"+
 				" slower; 'make setup' or 'cure setup' installs one")
 		})
-		return openGo("")
+		return openGo("", opt.Devices)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return openXLA(plugin, choice.options, opt.Deterministic)
+	return openXLA(plugin, choice.options, opt)
 }
 
 // choice is a backend's name taken apart.
@@ -130,7 +139,10 @@ func (c choice) find() (Plugin, error) {
 
 // openGo runs operations one after another unless options say otherwise: the parallel scheduler of compute v0.1.6 can
 // wait forever on graphs as wide as CURE's update, which bisects many tensors at once.
-func openGo(options string) (compute.Backend, error) {
+func openGo(options string, devices int) (compute.Backend, error) {
+	if devices > 1 {
+		return nil, fmt.Errorf("backend: devices %d: the pure Go backend offers one; several need XLA", devices)
+	}
 	if options == "" {
 		options = "ops_sequential"
 	}
@@ -142,12 +154,12 @@ func openGo(options string) (compute.Backend, error) {
 }
 
 // openXLA sets malloc and XLA_FLAGS, then loads a plugin that has been tried.
-func openXLA(p Plugin, options string, deterministic bool) (compute.Backend, error) {
+func openXLA(p Plugin, options string, opt Options) (compute.Backend, error) {
 	if p.Platform == CPU && !tuningOff() && !userTunesMalloc() {
 		keepMemory()
 	}
 	flags := p.Flags
-	if deterministic && p.Platform == CUDA {
+	if opt.Deterministic && p.Platform == CUDA {
 		flags = append([]string{"--xla_gpu_deterministic_ops=true"}, flags...)
 	}
 	if len(flags) > 0 {
@@ -160,11 +172,23 @@ func openXLA(p Plugin, options string, deterministic bool) (compute.Backend, err
 		return nil, fmt.Errorf("backend: %w", err)
 	}
 	defer cleanup()
-	b, err := xla.New(pluginConfig(path, p.Platform, options))
+	create := pjrt.NamedValuesMap{}
+	if p.Platform == CPU && opt.Devices > 1 {
+		create["cpu_device_count"] = int64(opt.Devices)
+	}
+	b, err := xla.NewWithOptions(pluginConfig(path, p.Platform, options), create)
 	if err != nil {
 		return nil, fmt.Errorf("backend: %s: %s", p.Path, strings.Join(strings.Fields(err.Error()), " "))
 	}
-	return b, nil
+	if opt.Devices <= 1 {
+		return b, nil
+	}
+	together, err := mesh.Over(b, opt.Devices)
+	if err != nil {
+		b.Finalize()
+		return nil, fmt.Errorf("backend: %s: %w", p.Path, err)
+	}
+	return together, nil
 }
 
 // pluginConfig is go-xla's name for a plugin file with its options. Its defaults depend on words in the path, so they

@@ -2,6 +2,7 @@
 package mltest
 
 import (
+	"errors"
 	"math"
 	"sync"
 	"testing"
@@ -44,6 +45,30 @@ func GoBackend(t testing.TB) compute.Backend {
 		t.Fatal(err)
 	}
 	return b
+}
+
+var (
+	meshMutex sync.Mutex
+	meshes    = map[int]compute.Backend{}
+)
+
+// Devices is XLA on n devices of a CPU that compute together, one device being plain XLA. The test is skipped where there
+// is no such plugin.
+func Devices(t testing.TB, n int) compute.Backend {
+	t.Helper()
+	meshMutex.Lock()
+	defer meshMutex.Unlock()
+	if meshes[n] == nil {
+		b, err := backend.Open(backend.Options{Name: "xla:cpu", Devices: n})
+		if errors.Is(err, backend.ErrNoPlugin) {
+			t.Skip("no PJRT plugin for CPU found: run 'make setup' to test with XLA")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		meshes[n] = b
+	}
+	return meshes[n]
 }
 
 // Close fails the test unless |got[i]-want[i]| <= atol + rtol*|want[i]| for every i, and reports the worst place.

@@ -13,8 +13,14 @@ import (
 const backendHelp = "xla, cuda, go or xla:/path/to/plugin.so (default: what is there)"
 
 // openBackend opens the backend of a --backend flag. What the user named and cannot be opened is wrong usage.
-func openBackend(name string) (compute.Backend, error) {
-	b, err := backend.Open(backend.Options{Name: name, Log: os.Stderr, Deterministic: true})
+func openBackend(name string) (compute.Backend, error) { return openDevices(name, 1) }
+
+// openDevices is openBackend with the value of a --devices flag.
+func openDevices(name string, devices int) (compute.Backend, error) {
+	b, err := backend.Open(backend.Options{Name: name, Log: os.Stderr, Deterministic: true, Devices: devices})
+	if err != nil && devices > 1 {
+		return nil, usage("--devices %d: %w", devices, err)
+	}
 	if err != nil && name != "" {
 		return nil, usage("--backend: %w", err)
 	}

@@ -23,6 +23,7 @@ type evalFlags struct {
 	attacks     attackFlags
 	seed        int64
 	batch, rows int
+	devices     int
 	json, card  string
 	state, save string
 	diagnose    string
@@ -61,6 +62,7 @@ images. With --state, an evaluation that was stopped goes on where it was.
 	fs.Int64Var(&f.seed, "seed", 0, "root of all random numbers")
 	fs.IntVar(&f.batch, "batch", attacks.DefaultBatch, "images at a time, at most --rows; no verdict depends on it")
 	fs.IntVar(&f.rows, "rows", attacks.DefaultBatch, "rows of the compiled programs; more suit a GPU")
+	fs.IntVar(&f.devices, "devices", 1, "devices that share the rows")
 	fs.StringVar(&f.json, "json", "", "file for the report with one verdict per image")
 	fs.StringVar(&f.card, "card", "", "file for a model card in the fields of RobustBench: JSON, or Markdown where it ends in .md")
 	fs.StringVar(&f.state, "state", "", "file that keeps what is found and that a repeated command goes on from")
@@ -93,7 +95,7 @@ func runEval(cmd *cobra.Command, f evalFlags) error {
 	for _, w := range net.Warnings {
 		fmt.Fprintln(os.Stderr, "warning:", w)
 	}
-	device, err := openBackend(f.backend)
+	device, err := openDevices(f.backend, f.devices)
 	if err != nil {
 		return err
 	}
@@ -136,6 +138,9 @@ func (f evalFlags) checkOutputs() error {
 	}
 	if f.rows < 1 {
 		return usage("--rows %d: want at least 1", f.rows)
+	}
+	if f.devices < 1 || f.rows%f.devices != 0 {
+		return usage("--devices %d: want a number that divides --rows %d", f.devices, f.rows)
 	}
 	if !slices.Contains([]string{"quick", "full", "off"}, f.diagnose) {
 		return usage("--diagnose %q: accepted are quick, full, off", f.diagnose)

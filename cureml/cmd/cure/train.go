@@ -134,7 +134,7 @@ func (f trainFlags) run(cmd *cobra.Command, c cureml.Config) error {
 		return err
 	}
 	c.Arch.Classes = len(sets.Train.Classes)
-	b, err := openBackend(f.backend)
+	b, err := openDevices(f.backend, c.Devices)
 	if err != nil {
 		return err
 	}
