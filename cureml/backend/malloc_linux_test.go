@@ -9,7 +9,7 @@ import (
 )
 
 // A program that runs again and again must reuse its memory: without the malloc settings this chain of convolutions, which
-// needs 100 MB, touches 25,000 fresh pages a run, with them under a thousand.
+// needs 100 MB, touches 25,000 fresh pages a run, with them a thousand, or five where other work moves its threads about.
 func TestMemoryIsKept(t *testing.T) {
 	p := installedPlugin(t)
 	if tuningOff() || userTunesMalloc() || !keepMemory() {
@@ -45,7 +45,7 @@ func TestMemoryIsKept(t *testing.T) {
 		return pageFaults(t) - before
 	}
 	run(5)
-	if faults := run(10) / 10; faults > 3000 {
+	if faults := run(10) / 10; faults > 10000 {
 		t.Errorf("%d page faults a run", faults)
 	}
 }
