@@ -27,6 +27,7 @@ import (
 	"cure/cureml/mltest"
 	"cure/cureml/nn"
 	"cure/cureml/recipes"
+	"cure/data"
 	"cure/data/mini"
 )
 
@@ -61,11 +62,18 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
+// embedded are the embedded images under one label, which networks learn in a step or two: attacks have something to do in
+// every shard.
 func embedded(_, ref string) (cureml.Sets, error) {
 	if ref != "" && !strings.HasPrefix(ref, "mini") {
 		return cureml.Sets{}, errors.New("no such data: " + ref)
 	}
-	return cureml.Sets{Train: mini.Train(), Test: mini.Test()}, nil
+	same := func(s *data.Set) *data.Set {
+		out := *s
+		out.Labels = slices.Repeat([]int32{3}, s.Len())
+		return &out
+	}
+	return cureml.Sets{Train: same(mini.Train()), Test: same(mini.Test())}, nil
 }
 
 // env computes on the Go backend.
@@ -76,7 +84,7 @@ func env(t *testing.T) Env {
 // small is a grid of seconds: networks of width 2, two steps on 16 images each, 8 test images.
 func small() Grid {
 	none := 0
-	return Grid{Preset: "ci", Methods: []string{"trades", "natural"}, Epochs: 1, AutoAttack: &none, Attacks: []string{"fgsm+bim"}, Shard: 5}
+	return Grid{Preset: "ci", Methods: []string{"trades", "natural"}, Epochs: 1, AutoAttack: &none, Attacks: []string{"fgsm-rs+fgsm"}, Shard: 5}
 }
 
 func create(t *testing.T, g Grid) *Sweep {
@@ -301,7 +309,7 @@ func TestMergeIsBenchmark(t *testing.T) {
 		if got, want := timeless(t, filepath.Join(s.Dir, "mini/cards", name)), timeless(t, filepath.Join(b.Dir, "cards", name)); got != want {
 			t.Errorf("merged card\n%s\nwant\n%s", got, want)
 		}
-		for _, part := range []benchmark.Part{{Checkpoint: "last", Attacks: "pgd20,cw20", Images: 8}, {Checkpoint: "last", Attacks: "fgsm+bim", Images: 8}} {
+		for _, part := range []benchmark.Part{{Checkpoint: "last", Attacks: "pgd20,cw20", Images: 8}, {Checkpoint: "last", Attacks: "fgsm-rs+fgsm", Images: 8}} {
 			r, err := b.Shard(t.Context(), row, arch, 0, part, 0, 8)
 			if err != nil {
 				t.Fatal(err)
@@ -493,7 +501,7 @@ func TestGather(t *testing.T) {
 	s := create(t, small())
 	var of []Task
 	for _, task := range s.Tasks {
-		if task.Part.Attacks == "fgsm+bim" && task.Row == "natural" {
+		if task.Part.Attacks == "fgsm-rs+fgsm" && task.Row == "natural" {
 			of = append(of, task)
 		}
 	}
@@ -505,7 +513,7 @@ func TestGather(t *testing.T) {
 	for _, task := range of {
 		flags := make(attacks.Flags, task.To-task.From)
 		put(task, &attacks.Report{Weights: "abc", Records: [2]int{task.From, task.To}, N: len(flags), Clean: attacks.Clean{Flags: flags},
-			Attacks: []*attacks.Result{{Name: "fgsm+bim", RobustFlags: flags}}})
+			Attacks: []*attacks.Result{{Name: "fgsm-rs+fgsm", RobustFlags: flags}}})
 	}
 	if r, err := s.gather(of, "abc"); err != nil || r.N != 8 || r.Records != [2]int{0, 8} {
 		t.Errorf("gathered %+v, %v", r, err)
