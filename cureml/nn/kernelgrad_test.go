@@ -119,3 +119,22 @@ func TestNormGradients(t *testing.T) {
 		}
 	}
 }
+
+// TestHalving: the gradients of convolutions of stride 2 are gomlx's, for images of any even size.
+func TestHalving(t *testing.T) {
+	device := mltest.XLA(t)
+	for _, c := range []struct{ b, height, width, k, in, out int }{{2, 6, 4, 3, 2, 5}, {1, 2, 2, 3, 1, 3}, {3, 8, 10, 3, 3, 2}, {2, 4, 6, 1, 3, 2}} {
+		dims := [][]int{{c.b, c.height, c.width, c.in}, {c.k, c.k, c.in, c.out}, {c.b, c.height / 2, c.width / 2, c.out}}
+		got := values64(t, device, dims, func(in []*Node) []*Node {
+			x, w, dy := in[0], in[1], in[2]
+			border := [2]int{c.k / 2, c.k / 2}
+			plain := Convolve(x, w).Strides(2).PaddingPerDim([][2]int{border, border}).Done()
+			ours := halve(x, w)
+			return append(append([]*Node{plain, ours}, Gradient(ReduceAllSum(Mul(plain, dy)), x, w)...), Gradient(ReduceAllSum(Mul(ours, dy)), x, w)...)
+		})
+		for i, what := range []string{"values", "dx", "dw"} {
+			a, b := []int{1, 4, 5}[i], []int{0, 2, 3}[i]
+			mltest.Close(t, fmt.Sprintf("%s %v", what, c), got[a], got[b], 1e-12, 1e-12)
+		}
+	}
+}

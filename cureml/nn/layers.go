@@ -66,8 +66,15 @@ func (p *pass) pool(x *Node) *Node {
 }
 
 // relu is max(0, x), with gradient 0 at 0, as PyTorch's. The gradient looks at the output alone, so that XLA is free to
-// compute relu together with what comes before it.
-func relu(x *Node) *Node { return Max(ScalarZero(x.Graph(), x.DType()), x) }
+// compute relu together with what comes before it: it must not be GreaterThan, as XLA knows that max(0, x) > 0 is x > 0,
+// and would keep x.
+func relu(x *Node) *Node {
+	zero := ScalarZero(x.Graph(), x.DType())
+	rectify := func(in []*Node) *Node { return Max(zero, in[0]) }
+	return closedForm(rectify, []*Node{x}, func(dy *Node) []*Node {
+		return []*Node{Where(NotEqual(rectify([]*Node{x}), zero), dy, ZerosLike(dy))}
+	})
+}
 
 // silu is x·sigmoid(x), also called swish.
 func silu(x *Node) *Node { return Mul(x, Sigmoid(x)) }

@@ -6,28 +6,18 @@ import (
 
 // halve is a 3x3 convolution of stride 2 with one zero on every side, or a 1x1 one, of images with even sides.
 //
-// gomlx writes the gradient with regard to the images as a convolution of v with zeros between its values: three quarters of
-// its products are zeros, and no backend runs it fast. Gradients are not told strides; they see shapes, and only a
-// convolution of stride 2 without padding makes [B, n, n, O] of [B, 2n+2, 2n+2, C]. So the images are padded here.
+// gomlx writes the gradient with regard to the images as a convolution of dy with zeros between its values: three quarters
+// of its products are zeros, and XLA:CPU does not run it fast. There it is [unhalve] instead.
 func halve(x, w *Node) *Node {
 	if w.Shape().Dim(0) == 1 {
 		return Convolve(Slice(x, AxisRange(), AxisRange().Stride(2), AxisRange().Stride(2)), w).NoPadding().Done()
 	}
-	border := PadAxis{Start: 1, End: 1}
-	return Convolve(Pad(x, ScalarZero(x.Graph(), x.DType()), PadAxis{}, border, border, PadAxis{}), w).Strides(2).NoPadding().Done()
-}
-
-// halved recognises the convolution of halve.
-func halved(x, w, y *Node) bool {
-	if x.Rank() != 4 || w.Shape().Dim(0) != 3 || w.Shape().Dim(1) != 3 {
-		return false
+	x = bordered(x)
+	convolve := func(in []*Node) *Node { return Convolve(in[0], in[1]).Strides(2).NoPadding().Done() }
+	if !onXLACPU(x.Graph()) {
+		return convolve([]*Node{x, w})
 	}
-	for axis := 1; axis <= 2; axis++ {
-		if n := y.Shape().Dim(axis); n < 2 || x.Shape().Dim(axis) != 2*n+2 {
-			return false
-		}
-	}
-	return true
+	return closedForm(convolve, []*Node{x, w}, func(dy *Node) []*Node { return []*Node{unhalve(dy, w), nil} })
 }
 
 // unhalve is the gradient of halve's convolution with regard to the padded images, from that with regard to its values,
