@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help check xla jupyter setup run test proof bench lab notebooks notebook-quick clean
+.PHONY: help check xla jupyter setup run test proof bench peers lab notebooks notebook-quick clean
 
 CURE := go run ./cureml/cmd/cure
 PYTHON := .cure/venv/bin/python
@@ -16,7 +16,10 @@ NOTEBOOKS ?= $(patsubst notebooks/%.ipynb,%,$(sort $(wildcard notebooks/*.ipynb)
 FUZZTIME ?= 30s
 # further flags for JupyterLab, such as LAB="--no-browser --port 8890"
 LAB ?=
-BENCH ?= --only natural-step,trades-step,cure-step --arch resnet18 --width 16 --batch 64
+# what `make bench` measures; --suite full takes hours
+BENCH ?= --suite quick --most 2m
+# Python of the peers in benchmarks: that of `make peers` where it is there
+PEERS ?= $(firstword $(wildcard .cure/peers/bin/python) python3)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,8 +61,12 @@ proof: xla ## the long proofs: full parity, kill tests, every fuzz target for FU
 		done; \
 	done
 
-bench: xla ## time training steps; BENCH="--only ... --arch ..." chooses, .cure/bench.json gets the figures
-	$(CURE) bench $(BENCH) --json .cure/bench.json
+bench: xla ## time steps, attacks and the rest beside PyTorch and JAX; BENCH="--suite full" or "--only ..." chooses
+	$(CURE) bench $(BENCH) --peers auto --python $(PEERS) --json .cure/bench.json
+
+peers: check ## install PyTorch and JAX below .cure (some GB), for make bench to compare with
+	@python3 -m venv .cure/peers
+	.cure/peers/bin/python -m pip install --quiet --disable-pip-version-check --no-input -r cureml/bench/requirements.txt
 
 lab: setup ## open JupyterLab with the Go kernel
 	@JUPYTER_PREFER_ENV_PATH=1 .cure/venv/bin/jupyter lab --notebook-dir=notebooks --MultiKernelManager.default_kernel_name=gonb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB)

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -44,8 +46,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// fakeWorker takes as many milliseconds a step as the job has images in a batch, says so without waiting, and needs 100
-// times that for the first step, twice for the third and half for the last.
+// fakeWorker takes as many milliseconds a turn as the job has images in a batch, a peer three times that, says so without
+// waiting, and needs 100 times as much for the first turn, twice for the third and half for the last.
 func fakeWorker(replies io.Writer) {
 	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(replies)
 	var job Job
@@ -61,10 +63,13 @@ func fakeWorker(replies io.Writer) {
 		if in.Decode(&turn) != nil {
 			return
 		}
-		fmt.Fprintf(turns, "%s %d\n", job.Name, step)
+		fmt.Fprintf(turns, "%s%s %d\n", job.Name, job.Peer, step)
 		seconds := float64(job.Batch) / 1000
+		if job.Peer != "" {
+			seconds *= 3
+		}
 		seconds *= []float64{100, 1, 2, 1, .5}[step]
-		if out.Encode(reply{Seconds: seconds, Peak: int64(step)}) != nil {
+		if out.Encode(reply{Seconds: seconds, Images: job.Batch, Peak: int64(step)}) != nil {
 			os.Exit(1)
 		}
 	}
@@ -82,9 +87,9 @@ func start(kind string, env ...string) func(context.Context) *exec.Cmd {
 	}
 }
 
-func plan(t *testing.T, names string, widths, batches []int) []Job {
+func plan(t *testing.T, names string, widths, batches []int, peers ...string) [][]Job {
 	t.Helper()
-	jobs, err := Plan(strings.Split(names, ","), "resnet18", widths, batches, "go")
+	jobs, err := Plan(Request{Names: strings.Split(names, ","), Arch: "resnet18", Widths: widths, Batches: batches, Backend: "go", Peers: peers})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,15 +97,26 @@ func plan(t *testing.T, names string, widths, batches []int) []Job {
 }
 
 func TestPlan(t *testing.T) {
-	jobs := plan(t, "cure-step,natural-step", []int{2, 0}, []int{4, 8})
-	var got []string
-	for _, j := range jobs {
-		got = append(got, fmt.Sprintf("%s %d %d", j.Name, j.Width, j.Batch))
-	}
-	want := []string{"cure-step 2 4", "natural-step 2 4", "cure-step 2 8", "natural-step 2 8",
-		"cure-step 64 4", "natural-step 64 4", "cure-step 64 8", "natural-step 64 8"}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+	for _, c := range []struct {
+		groups [][]Job
+		want   string
+	}{
+		{plan(t, "cure-step,natural-step", []int{2, 0}, []int{4, 8}),
+			"[[cure-step 2 4 natural-step 2 4] [cure-step 2 8 natural-step 2 8] [cure-step 64 4 natural-step 64 4] [cure-step 64 8 natural-step 64 8]]"},
+		{plan(t, "cka,trades-step,rgp-mask", []int{2}, []int{4}, "official", "jax"),
+			"[[trades-step 2 4 trades-step 2 4 official trades-step 2 4 jax] [cka 2 4 rgp-mask 2 4]]"},
+	} {
+		got := fmt.Sprint(c.groups)
+		for _, j := range slices.Concat(c.groups...) {
+			short := fmt.Sprintf("%s %d %d", j.Name, j.Width, j.Batch)
+			if j.Peer != "" {
+				short += " " + j.Peer
+			}
+			got = strings.Replace(got, j.String(), short, 1)
+		}
+		if got != c.want {
+			t.Errorf("got %v, want %v", got, c.want)
+		}
 	}
 	for _, c := range []struct {
 		name, arch   string
@@ -112,15 +128,20 @@ func TestPlan(t *testing.T) {
 		{"natural-step", "resnet18", -2, 4, "width -2"},
 		{"natural-step", "resnet18", 2, 0, "batch 0"},
 		{"natural-step", "resnet18", 2, 1 << 20, "batch 1048576"},
+		{"forward", "resnet18", 2, 1 << 20, "batch 1048576"},
+		{"autoattack", "resnet18", 2, 4, "shipped network, resnet18 of width 16"},
 	} {
-		if _, err := Plan([]string{c.name}, c.arch, []int{c.width}, []int{c.batch}, ""); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Plan(Request{Names: []string{c.name}, Arch: c.arch, Widths: []int{c.width}, Batches: []int{c.batch}}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: error %v", c, err)
 		}
 	}
-	if _, err := Plan(nil, "resnet18", []int{2}, []int{4}, ""); err == nil {
+	if _, err := Plan(Request{Arch: "resnet18", Widths: []int{2}, Batches: []int{4}}); err == nil {
 		t.Error("no names: no error")
 	}
-	if _, err := Plan([]string{"at-step"}, "resnet18", []int{64, 0}, []int{4}, ""); err == nil || !strings.Contains(err.Error(), "twice") {
+	if _, err := Plan(Request{Names: []string{"at-step"}, Arch: "resnet18", Widths: []int{2}, Batches: []int{4}, Peers: []string{"abacus"}}); err == nil || !strings.Contains(err.Error(), `"abacus": accepted are `+strings.Join(Peers(), ", ")) {
+		t.Errorf("unknown peer: error %v", err)
+	}
+	if _, err := Plan(Request{Names: []string{"at-step"}, Arch: "resnet18", Widths: []int{64, 0}, Batches: []int{4}}); err == nil || !strings.Contains(err.Error(), "twice") {
 		t.Errorf("the published width twice: error %v", err)
 	}
 }
@@ -130,7 +151,7 @@ func TestPlan(t *testing.T) {
 func TestTurns(t *testing.T) {
 	file := t.TempDir() + "/turns"
 	jobs := plan(t, "at-step,cure-step,trades-step", []int{2}, []int{4, 8})
-	r, err := Run(t.Context(), jobs, Options{Steps: 3, Worker: start("fake", turnsEnv+"="+file)})
+	r, err := Run(t.Context(), jobs, Options{Rounds: 3, Worker: start("fake", turnsEnv+"="+file)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,31 +159,95 @@ func TestTurns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	group := []string{"at-step 0", "at-step 1", "cure-step 0", "cure-step 1", "trades-step 0", "trades-step 1",
+	group := []string{"at-step 0", "cure-step 0", "trades-step 0", "at-step 1", "cure-step 1", "trades-step 1",
 		"at-step 2", "cure-step 2", "trades-step 2", "cure-step 3", "trades-step 3", "at-step 3", "trades-step 4", "at-step 4", "cure-step 4"}
 	if got := strings.Split(strings.TrimSpace(string(text)), "\n"); !slices.Equal(got, append(group, group...)) {
 		t.Errorf("turns %v", got)
 	}
-	if len(r.Rows) != len(jobs) || r.Versions["backend"] != "fake" || !strings.HasSuffix(r.Machine, ", abacus") || strings.Count(r.Machine, "abacus") != 1 {
+	if len(r.Rows) != 6 || r.Versions["backend"] != "fake" || !strings.HasSuffix(r.Machine, ", abacus") || strings.Count(r.Machine, "abacus") != 1 {
 		t.Fatalf("result %+v", r)
 	}
 	for i, row := range r.Rows {
-		seconds := float64(jobs[i].Batch) / 1000
-		want := Row{Name: jobs[i].Name, Arch: "resnet18", Width: 2, Batch: jobs[i].Batch, SecondsMedian: seconds,
-			SecondsBest: seconds / 2, ImagesPerS: float64(jobs[i].Batch) / seconds, CompileSeconds: 100 * seconds, PeakBytes: 4}
-		if row != want {
+		job := jobs[i/3][i%3]
+		seconds := float64(job.Batch) / 1000
+		want := Row{Name: job.Name, Arch: "resnet18", Width: 2, Batch: job.Batch, Turns: 3, SecondsMedian: seconds,
+			SecondsBest: seconds / 2, ImagesPerS: float64(job.Batch) / seconds, CompileSeconds: 100 * seconds, PeakBytes: 4}
+		if !reflect.DeepEqual(row, want) {
 			t.Errorf("row %+v, want %+v", row, want)
 		}
 	}
 }
 
-// TestWorker runs the real worker of each method on the Go backend.
-func TestWorker(t *testing.T) {
-	r, err := Run(t.Context(), plan(t, strings.Join(Names(), ","), []int{2}, []int{2}), Options{Steps: 1, Worker: start("real")})
+// TestPeerTurns: a job and its peers take turns, and the ratio is taken round by round.
+func TestPeerTurns(t *testing.T) {
+	dir := t.TempDir()
+	file, python := dir+"/turns", dir+"/python"
+	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Rows) != len(Names()) || !strings.Contains(r.Versions["backend"], "Go") {
+	script := fmt.Sprintf("#!/bin/sh\n%s=fake %s=%s exec %s\n", workerEnv, turnsEnv, file, self)
+	if err := os.WriteFile(python, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(t.Context(), plan(t, "trades-step,cka", []int{2}, []int{4}, "pytorch", "jax"),
+		Options{Rounds: 2, Python: python, Worker: start("fake", turnsEnv+"="+file)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"trades-step 0", "trades-steppytorch 0", "trades-stepjax 0", "trades-step 1", "trades-steppytorch 1", "trades-stepjax 1",
+		"trades-step 2", "trades-steppytorch 2", "trades-stepjax 2", "trades-steppytorch 3", "trades-stepjax 3", "trades-step 3",
+		"cka 0", "cka 1", "cka 2", "cka 3"}
+	if got := strings.Split(strings.TrimSpace(string(text)), "\n"); !slices.Equal(got, want) {
+		t.Errorf("turns %v", got)
+	}
+	for i, peer := range []string{"", "pytorch", "jax", ""} {
+		if row := r.Rows[i]; row.Peer != peer || (len(row.Speed) > 0) != (i == 0) {
+			t.Errorf("row %d: %+v", i, row)
+		}
+	}
+	if s := r.Rows[0].Speed; math.Abs(s["pytorch"]-3) > 1e-9 || math.Abs(s["jax"]-3) > 1e-9 {
+		t.Errorf("speed %v, want 3 over both", s)
+	}
+	if r.Versions["jax"] != "fake" {
+		t.Errorf("versions %v", r.Versions)
+	}
+}
+
+// TestMost: slow groups have one round and no warm-up.
+func TestMost(t *testing.T) {
+	file := t.TempDir() + "/turns"
+	r, err := Run(t.Context(), plan(t, "cka", []int{2}, []int{8}), Options{Rounds: 3, Most: time.Second, Worker: start("fake", turnsEnv+"="+file)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Rows[0].Turns != 3 { // 0.8 s for the first, then milliseconds
+		t.Errorf("rows %+v", r.Rows)
+	}
+	if r, err = Run(t.Context(), plan(t, "cka", []int{2}, []int{8000}), Options{Rounds: 3, Most: time.Second, Worker: start("fake", turnsEnv+"="+file)}); err != nil {
+		t.Fatal(err)
+	}
+	if r.Rows[0].Turns != 1 || r.Rows[0].SecondsMedian != 8 {
+		t.Errorf("rows %+v", r.Rows)
+	}
+}
+
+// TestWorker runs the real worker of each method and task on the Go backend.
+func TestWorker(t *testing.T) {
+	names := slices.DeleteFunc(Names(), func(n string) bool { return strings.HasPrefix(n, "autoattack") })
+	groups := plan(t, strings.Join(names, ","), []int{2}, []int{4})
+	for i := range groups[0] {
+		groups[0][i].Attack = 1
+	}
+	r, err := Run(t.Context(), groups, Options{Rounds: 1, Worker: start("real"), Log: testLog{t}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Rows) != len(names) || !strings.Contains(r.Versions["backend"], "Go") {
 		t.Errorf("result %+v", r)
 	}
 	for _, row := range r.Rows {
@@ -172,26 +257,69 @@ func TestWorker(t *testing.T) {
 	}
 }
 
+// testLog shows lines with -v.
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(p []byte) (int, error) { l.t.Logf("%s", p); return len(p), nil }
+
+// TestPeers runs each peer on each of its tasks, and the network of the other kind, where its library is installed:
+// CURE_PYTHON names an interpreter.
+func TestPeers(t *testing.T) {
+	python := os.Getenv("CURE_PYTHON")
+	if python == "" {
+		t.Skip("CURE_PYTHON names no interpreter with PyTorch and JAX")
+	}
+	have, missing := Installed(t.Context(), python, []string{"pytorch", "official", "jax"})
+	if missing != "" {
+		t.Fatal(missing)
+	}
+	for _, arch := range []string{"resnet18", "wrn-10-2"} {
+		groups, err := Plan(Request{Names: append(slices.Clone(peerSteps), peerOthers...), Arch: arch, Widths: []int{4}, Batches: []int{4}, Peers: have})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range groups {
+			groups[i] = groups[i][1:]
+		}
+		if _, err := Run(t.Context(), groups, Options{Rounds: 1, Python: python}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestInstalled(t *testing.T) {
+	python := t.TempDir() + "/python"
+	if err := os.WriteFile(python, []byte("#!/bin/sh\necho '[\"jax\"]'\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if have, missing := Installed(t.Context(), python, Peers()); !slices.Equal(have, []string{"jax"}) || missing != python+" has no torch" {
+		t.Errorf("have %v, missing %q", have, missing)
+	}
+	if have, missing := Installed(t.Context(), python+"3", Peers()); len(have) > 0 || !strings.Contains(missing, "python3") {
+		t.Errorf("have %v, missing %q", have, missing)
+	}
+}
+
 func TestWorkerFails(t *testing.T) {
 	one := plan(t, "natural-step", []int{2}, []int{2})
-	unknown := slices.Clone(one)
-	unknown[0].Backend = "abacus"
+	unknown := [][]Job{slices.Clone(one[0])}
+	unknown[0][0].Backend = "abacus"
 	for _, c := range []struct {
 		name, kind string
-		jobs       []Job
+		jobs       [][]Job
 		want       string
 	}{
 		{"dies", "dies", one, "natural-step resnet18 width 2 batch 2: its process ended: exit status 3 (out of luck)"},
 		{"reports", "real", unknown, `unknown backend "abacus"`},
 	} {
-		_, err := Run(t.Context(), c.jobs, Options{Steps: 1, Worker: start(c.kind)})
+		_, err := Run(t.Context(), c.jobs, Options{Rounds: 1, Worker: start(c.kind)})
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := Run(ctx, one, Options{Steps: 1, Worker: start("hangs")}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := Run(ctx, one, Options{Rounds: 1, Worker: start("hangs")}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("hanging worker: error %v", err)
 	}
 	if _, err := Run(t.Context(), one, Options{Worker: start("real")}); err == nil {
@@ -226,14 +354,14 @@ func TestProc(t *testing.T) {
 
 // BenchmarkStep times the step of each method on resnet18 of width 16 with 64 images, compilation excluded.
 func BenchmarkStep(b *testing.B) {
-	for _, name := range Names() {
-		b.Run(name, func(b *testing.B) {
-			job := Job{Name: name, Arch: "resnet18", Width: 16, Batch: 64}
+	for _, method := range cureml.MethodNames() {
+		b.Run(method, func(b *testing.B) {
+			job := Job{Name: method + stepSuffix, Arch: "resnet18", Width: 16, Batch: 64}
 			cfg, err := job.config()
 			if err != nil {
 				b.Fatal(err)
 			}
-			s, err := cureml.NewStepper(mltest.Backend(b), cfg, images(4*job.Batch))
+			s, err := cureml.NewStepper(mltest.Backend(b), cfg, noise(4*job.Batch))
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -248,5 +376,63 @@ func BenchmarkStep(b *testing.B) {
 			}
 			b.ReportMetric(float64(job.Batch*b.N)/b.Elapsed().Seconds(), "images/s")
 		})
+	}
+}
+
+// TestScaling: each direction changes its own field alone, and its rows come back from a result.
+func TestScaling(t *testing.T) {
+	r := ScalingRequest{Arch: "resnet18", Width: 8, Batch: 16, Attack: []int{1, 10, 20}, Devices: []int{1, 2}}
+	groups, err := Scaling(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []Row
+	for _, g := range groups {
+		for _, j := range g {
+			rows = append(rows, Row{Name: j.Name, Arch: j.Arch, Batch: j.Batch, Width: j.Width, Attack: j.Attack, Devices: j.Devices})
+		}
+	}
+	middle := Row{Name: "trades-step", Arch: "resnet18", Width: 8, Batch: 16, Attack: 10, Devices: 1}
+	for i, want := range [][]int{{4, 8, 16, 32}, {4, 8, 16, 32}, {1, 10, 20}, {1, 2}} {
+		line := Along(r, rows, i)
+		var got []int
+		for _, row := range line {
+			got = append(got, Directions[i].Of(row))
+			for k, d := range Directions {
+				if k != i && d.Of(row) != d.Of(middle) {
+					t.Errorf("%s: row %+v differs from the middle in %s", Directions[i].Name, row, d.Name)
+				}
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", Directions[i].Name, got, want)
+		}
+	}
+	for _, bad := range []func(*ScalingRequest){
+		func(r *ScalingRequest) { r.Width = 3 }, func(r *ScalingRequest) { r.Batch = 6 }, func(r *ScalingRequest) { r.Attack = r.Attack[:1] },
+		func(r *ScalingRequest) { r.Devices = nil }, func(r *ScalingRequest) { r.Arch = "vgg" }, func(r *ScalingRequest) { r.Devices = []int{3} },
+	} {
+		broken := r
+		bad(&broken)
+		if _, err := Scaling(broken); err == nil {
+			t.Errorf("%+v: no error", broken)
+		}
+	}
+}
+
+// TestSuites: every suite can be planned, with and without peers.
+func TestSuites(t *testing.T) {
+	for _, name := range Suites() {
+		alone, err := Suite(name, "", nil)
+		if err != nil || len(alone) == 0 {
+			t.Fatalf("%s: %d groups, error %v", name, len(alone), err)
+		}
+		with, err := Suite(name, "", Peers())
+		if err != nil || len(with) <= len(alone) {
+			t.Errorf("%s: %d groups with peers, %d without, error %v", name, len(with), len(alone), err)
+		}
+	}
+	if _, err := Suite("huge", "", nil); err == nil || !strings.Contains(err.Error(), `"huge": accepted are quick, full`) {
+		t.Errorf("unknown suite: error %v", err)
 	}
 }

@@ -5,93 +5,106 @@ import (
 	"slices"
 	"strings"
 
-	"cure/cureml"
 	"cure/cureml/nn"
-	"cure/cureml/optim"
-	"cure/data"
+	"cure/cureml/zoo"
 )
 
-// Job is one row to measure.
+// Job is one row to measure. A turn of it works on Batch images.
 type Job struct {
 	Name    string // one of Names
 	Arch    string // as [nn.Parse] takes it
 	Width   int    // base width, never 0
 	Batch   int
 	Backend string // as backend.Options.Name
+	Attack  int    // steps of the attack in training and evaluation; 0 means the task's own
+	Devices int    // that compute together, see cureml.Config.Devices; 0 means one
+	Peer    string // "" for this project, else one of Peers
 }
 
 // String names the job in messages.
 func (j Job) String() string {
-	return fmt.Sprintf("%s %s width %d batch %d", j.Name, j.Arch, j.Width, j.Batch)
-}
-
-const stepSuffix = "-step"
-
-// Names lists the steps that can be timed.
-func Names() []string {
-	var names []string
-	for _, method := range cureml.MethodNames() {
-		names = append(names, method+stepSuffix)
+	text := fmt.Sprintf("%s %s width %d batch %d", j.Name, j.Arch, j.Width, j.Batch)
+	if j.Attack > 0 {
+		text += fmt.Sprintf(", %d attack steps", j.Attack)
 	}
-	return names
+	if j.Devices > 1 {
+		text += fmt.Sprintf(", %d devices", j.Devices)
+	}
+	if j.Peer != "" {
+		text += ", " + j.Peer
+	}
+	return text
 }
 
-// Plan is every combination of names, widths and batch sizes, grouped by width and batch size. Width 0 is the published
-// one of the architecture. The error names the first value that is wrong and what is accepted.
-func Plan(names []string, arch string, widths, batches []int, backend string) ([]Job, error) {
-	if len(names) == 0 || len(widths) == 0 || len(batches) == 0 {
+// Request is what Plan makes jobs of: every combination of names, widths and batch sizes.
+type Request struct {
+	Names   []string
+	Arch    string
+	Widths  []int // 0 is the published one of the architecture
+	Batches []int
+	Backend string
+	Peers   []string // that take turns with a job, where they know it
+}
+
+// Plan lists the jobs in groups that take turns: a job and its peers, and without peers all jobs of a width and batch
+// size. The error names the first value that is wrong and what is accepted.
+func Plan(r Request) (groups [][]Job, err error) {
+	if len(r.Names) == 0 || len(r.Widths) == 0 || len(r.Batches) == 0 {
 		return nil, fmt.Errorf("bench: nothing to measure: want at least one of %s, one width and one batch size", strings.Join(Names(), ", "))
 	}
-	var jobs []Job
-	for _, width := range widths {
-		for _, batch := range batches {
-			for _, name := range names {
-				if !slices.Contains(Names(), name) {
-					return nil, fmt.Errorf("bench: unknown step %q: accepted are %s", name, strings.Join(Names(), ", "))
+	seen := map[Job]bool{}
+	for _, width := range r.Widths {
+		a, err := nn.Parse(r.Arch, width, len(classes))
+		if err != nil {
+			return nil, err
+		}
+		for _, batch := range r.Batches {
+			var together []Job
+			for _, name := range r.Names {
+				j := Job{Name: name, Arch: a.Name, Width: a.Width, Batch: batch, Backend: r.Backend}
+				if seen[j] {
+					return nil, fmt.Errorf("bench: %s is asked for twice", j)
 				}
-				a, err := nn.Parse(arch, width, len(classes))
+				seen[j] = true
+				if err := j.check(); err != nil {
+					return nil, err
+				}
+				others, err := peersOf(j, r.Peers)
 				if err != nil {
 					return nil, err
 				}
-				j := Job{Name: name, Arch: a.Name, Width: a.Width, Batch: batch, Backend: backend}
-				if slices.Contains(jobs, j) {
-					return nil, fmt.Errorf("bench: %s is asked for twice", j)
+				if len(others) > 0 {
+					groups = append(groups, append([]Job{j}, others...))
+				} else {
+					together = append(together, j)
 				}
-				if _, err := j.config(); err != nil {
-					return nil, err
-				}
-				jobs = append(jobs, j)
+			}
+			if len(together) > 0 {
+				groups = append(groups, together)
 			}
 		}
 	}
-	return jobs, nil
+	return groups, nil
 }
 
-// config is the method's default recipe on the job's network, at a small constant learning rate, so that random labels
-// leave the weights finite for any number of steps. Methods with teachers learn from shipped ones.
-func (j Job) config() (c cureml.Config, err error) {
-	c = cureml.Defaults(strings.TrimSuffix(j.Name, stepSuffix))
-	if c.Arch, err = nn.Parse(j.Arch, j.Width, len(classes)); err != nil {
-		return c, err
+// check names what is wrong with the job.
+func (j Job) check() error {
+	if !slices.Contains(Names(), j.Name) {
+		return fmt.Errorf("bench: unknown step %q: accepted are %s", j.Name, strings.Join(Names(), ", "))
 	}
-	c.Batch, c.Schedule = j.Batch, optim.Schedule{Kind: "constant", Max: 1e-3}
-	c.Teacher = cureml.TeacherConfig{Robust: cureml.ZooPrefix + "trades", Natural: cureml.ZooPrefix + "natural"}
-	return c, c.Validate()
+	if strings.HasSuffix(j.Name, stepSuffix) {
+		if _, err := j.config(); err != nil {
+			return err
+		}
+	}
+	if strings.HasPrefix(j.Name, "autoattack") && (j.Arch != "resnet18" || j.Width != zoo.Width) {
+		return fmt.Errorf("bench: %s: it is measured on the shipped network, resnet18 of width %d", j, zoo.Width)
+	}
+	if j.Batch < 1 || j.Batch > mostImages {
+		return fmt.Errorf("bench: batch %d: want 1 to %d", j.Batch, mostImages)
+	}
+	return nil
 }
 
-// classes are as many as CIFAR-10 has.
-var classes = strings.Fields("0 1 2 3 4 5 6 7 8 9")
-
-// images are uniform noise with labels in turn, [n, 32, 32, 3].
-func images(n int) *data.Set {
-	s := &data.Set{Name: "noise", Split: "train", Classes: classes,
-		Images: make([]uint8, n*data.Height*data.Width*data.Channels), Labels: make([]int32, n)}
-	rng := data.Stream(0, "bench")
-	for i := range s.Images {
-		s.Images[i] = uint8(rng.Uint32())
-	}
-	for i := range s.Labels {
-		s.Labels[i] = int32(i % len(classes))
-	}
-	return s
-}
+// mostImages keeps a mistyped batch size from filling the memory.
+const mostImages = 1 << 16

@@ -22,56 +22,71 @@ type Result struct {
 
 // Row is one measured job.
 type Row struct {
-	Name           string  `json:"name"`
-	Arch           string  `json:"arch"`
-	Width          int     `json:"width"`
-	Batch          int     `json:"batch"`
-	SecondsMedian  float64 `json:"seconds_median"`  // of one step
-	SecondsBest    float64 `json:"seconds_best"`    // the fastest step, which is what some other programs report
-	ImagesPerS     float64 `json:"images_per_s"`    // Batch / SecondsMedian
-	CompileSeconds float64 `json:"compile_seconds"` // of the first step
+	Name    string `json:"name"`
+	Arch    string `json:"arch"`
+	Width   int    `json:"width"`
+	Batch   int    `json:"batch"`
+	Attack  int    `json:"attack_steps,omitempty"` // where it is not the task's own number
+	Devices int    `json:"devices,omitempty"`
+	Peer    string `json:"peer,omitempty"` // "" for this project
+
+	Turns          int     `json:"turns"`           // that were timed
+	SecondsMedian  float64 `json:"seconds_median"`  // of a turn
+	SecondsBest    float64 `json:"seconds_best"`    // the fastest turn, which is what some other programs report
+	ImagesPerS     float64 `json:"images_per_s"`    // images of a turn / SecondsMedian
+	CompileSeconds float64 `json:"compile_seconds"` // of the first turn
 	PeakBytes      int64   `json:"peak_bytes"`      // of the worker's resident memory; 0 where it is not known, as on GPUs
+	// Speed is the median over rounds of a peer's seconds divided by this project's in the same round, by peer: above 1,
+	// this project is quicker. Rows of peers have none.
+	Speed map[string]float64 `json:"speed,omitempty"`
 }
 
 // Options are how Run measures.
 type Options struct {
-	// Steps are the timed ones of each job, at least 1.
-	Steps int
+	// Rounds is how many turns of each job are timed, at least 1.
+	Rounds int
+	// Most ends the rounds of a group early, after one at least, when its jobs have taken that long; 0 means never. A
+	// group whose first turns took half of it is not warmed up.
+	Most time.Duration
 	// Worker makes the command that calls [Work] with its standard input and file descriptor 3.
 	Worker func(ctx context.Context) *exec.Cmd
+	// Python runs the peers.
+	Python string
 	// Log gets a line per finished stage; nil for none.
 	Log io.Writer
 }
 
-// Run measures the jobs. A job that fails ends the run with an error that names it.
-func Run(ctx context.Context, jobs []Job, opt Options) (*Result, error) {
-	if opt.Steps < 1 {
-		return nil, fmt.Errorf("bench: %d steps: want at least 1", opt.Steps)
+// Run measures groups of jobs. A job that fails ends the run with an error that names it.
+func Run(ctx context.Context, groups [][]Job, opt Options) (*Result, error) {
+	if opt.Rounds < 1 {
+		return nil, fmt.Errorf("bench: %d rounds: want at least 1", opt.Rounds)
 	}
 	if opt.Log == nil {
 		opt.Log = io.Discard
 	}
 	r := &Result{Machine: Machine(), Versions: versions(), Rows: []Row{}}
-	for len(jobs) > 0 {
-		n := 1
-		for n < len(jobs) && jobs[n].Width == jobs[0].Width && jobs[n].Batch == jobs[0].Batch {
-			n++
-		}
-		if err := r.group(ctx, jobs[:n], opt); ctx.Err() != nil {
+	for _, jobs := range groups {
+		if err := r.group(ctx, jobs, opt); ctx.Err() != nil {
 			return nil, fmt.Errorf("bench: interrupted: %w", ctx.Err())
 		} else if err != nil {
 			return nil, err
 		}
-		jobs = jobs[n:]
 	}
 	return r, nil
 }
 
 // group measures jobs in turns.
 func (r *Result) group(ctx context.Context, jobs []Job, opt Options) error {
-	workers := make([]*worker, len(jobs))
-	rows := make([]Row, len(jobs))
-	seconds := make([][]float64, len(jobs))
+	workers, firsts := make([]*worker, len(jobs)), make([]reply, len(jobs))
+	var spent time.Duration
+	turn := func(i int) (reply, error) {
+		answer, err := workers[i].turn()
+		if err != nil {
+			return answer, fmt.Errorf("bench: %s: %w", jobs[i], err)
+		}
+		spent += time.Duration(answer.Seconds * float64(time.Second))
+		return answer, nil
+	}
 	for i, j := range jobs {
 		w, err := startWorker(ctx, j, opt)
 		if err != nil {
@@ -79,39 +94,72 @@ func (r *Result) group(ctx context.Context, jobs []Job, opt Options) error {
 		}
 		defer w.stop()
 		workers[i] = w
-		first, err := w.step()
-		if err == nil {
-			_, err = w.step()
+		r.about(j, w.about)
+		if firsts[i], err = turn(i); err != nil {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("bench: %s: %w", j, err)
-		}
-		r.Versions["backend"] = w.about.Backend
-		if d := w.about.Devices; d != "" && !strings.Contains(r.Machine, d) {
-			r.Machine += ", " + d
-		}
-		rows[i] = Row{Name: j.Name, Arch: j.Arch, Width: j.Width, Batch: j.Batch, CompileSeconds: first.Seconds}
-		fmt.Fprintf(opt.Log, "%s: first step %.1f s\n", j, first.Seconds)
+		fmt.Fprintf(opt.Log, "%s: first turn %.1f s\n", j, firsts[i].Seconds)
 	}
-	for round := range opt.Steps {
+	if opt.Most == 0 || spent < opt.Most/2 {
+		for i := range jobs {
+			if _, err := turn(i); err != nil {
+				return err
+			}
+		}
+	}
+	seconds := make([][]float64, len(jobs))
+	last := make([]reply, len(jobs))
+	spent = 0
+	for round := 0; round < opt.Rounds && (round == 0 || opt.Most == 0 || spent < opt.Most); round++ {
 		for k := range jobs {
 			i := (round + k) % len(jobs)
-			done, err := workers[i].step()
-			if err != nil {
-				return fmt.Errorf("bench: %s: %w", jobs[i], err)
+			var err error
+			if last[i], err = turn(i); err != nil {
+				return err
 			}
-			seconds[i] = append(seconds[i], done.Seconds)
-			rows[i].PeakBytes = done.Peak
+			seconds[i] = append(seconds[i], last[i].Seconds)
 		}
 	}
-	for i := range rows {
-		rows[i].SecondsMedian, rows[i].SecondsBest = median(seconds[i]), slices.Min(seconds[i])
-		rows[i].ImagesPerS = float64(rows[i].Batch) / rows[i].SecondsMedian
-		fmt.Fprintf(opt.Log, "%s: median %.4f s of %d steps, %.4f to %.4f\n", jobs[i], rows[i].SecondsMedian, len(seconds[i]),
-			rows[i].SecondsBest, slices.Max(seconds[i]))
+	for i, j := range jobs {
+		row := Row{Name: j.Name, Arch: j.Arch, Width: j.Width, Batch: j.Batch, Attack: j.Attack, Devices: j.Devices, Peer: j.Peer,
+			Turns: len(seconds[i]), SecondsMedian: median(seconds[i]), SecondsBest: slices.Min(seconds[i]),
+			CompileSeconds: firsts[i].Seconds, PeakBytes: last[i].Peak, Speed: speeds(jobs, seconds, i)}
+		row.ImagesPerS = float64(last[i].Images) / row.SecondsMedian
+		fmt.Fprintf(opt.Log, "%s: median %.4f s of %d turns, %.4f to %.4f\n", j, row.SecondsMedian, row.Turns, row.SecondsBest, slices.Max(seconds[i]))
+		r.Rows = append(r.Rows, row)
 	}
-	r.Rows = append(r.Rows, rows...)
 	return nil
+}
+
+// about notes what a worker says about its libraries and its device.
+func (r *Result) about(j Job, said reply) {
+	program := j.Peer
+	if program == "" {
+		program = "backend"
+	}
+	r.Versions[program] = said.Backend
+	if d := said.Devices; d != "" && !strings.Contains(r.Machine, d) {
+		r.Machine += ", " + d
+	}
+}
+
+// speeds compares job i with its peers in the group, nil where there are none.
+func speeds(jobs []Job, seconds [][]float64, i int) (speed map[string]float64) {
+	for k, j := range jobs {
+		peer := j.Peer
+		if j.Peer = jobs[i].Peer; peer == "" || jobs[i] != j || jobs[i].Peer != "" {
+			continue
+		}
+		ratios := make([]float64, len(seconds[i]))
+		for round := range ratios {
+			ratios[round] = seconds[k][round] / seconds[i][round]
+		}
+		if speed == nil {
+			speed = map[string]float64{}
+		}
+		speed[peer] = median(ratios)
+	}
+	return speed
 }
 
 // median of at least one value; the mean of the two in the middle of an even number.
@@ -132,7 +180,15 @@ type worker struct {
 }
 
 func startWorker(ctx context.Context, job Job, opt Options) (*worker, error) {
-	w := &worker{cmd: opt.Worker(ctx)}
+	command := opt.Worker
+	if job.Peer != "" {
+		p, err := findPeer(job.Peer)
+		if err != nil {
+			return nil, err
+		}
+		command = func(ctx context.Context) *exec.Cmd { return exec.CommandContext(ctx, opt.Python, "-c", p.program) }
+	}
+	w := &worker{cmd: command(ctx)}
 	replies, theirs, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -154,8 +210,8 @@ func startWorker(ctx context.Context, job Job, opt Options) (*worker, error) {
 	return w, err
 }
 
-// step lets the worker run one step.
-func (w *worker) step() (reply, error) { return w.ask(struct{}{}) }
+// turn lets the worker take one.
+func (w *worker) turn() (reply, error) { return w.ask(struct{}{}) }
 
 // ask sends a command and waits for its reply. A worker that died says why, as far as it is known.
 func (w *worker) ask(command any) (answer reply, err error) {

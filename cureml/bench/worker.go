@@ -12,7 +12,6 @@ import (
 
 	"github.com/gomlx/compute"
 
-	"cure/cureml"
 	"cure/cureml/backend"
 )
 
@@ -22,12 +21,13 @@ type reply struct {
 	Backend string `json:",omitempty"` // the first reply only
 	Devices string `json:",omitempty"` // the first reply only
 	Seconds float64
+	Images  int   // of a turn
 	Peak    int64 // bytes
 }
 
-// Work is the program of a worker. It reads a Job from commands, one line of JSON, and then runs one step for every
-// further line, until the end of commands; each line is answered by one of JSON. The first step compiles, and its time
-// includes putting the weights on the device.
+// Work is the program of a worker. It reads a Job from commands, one line of JSON, and then takes one turn for every
+// further line, until the end of commands; each line is answered by one of JSON. The first turn compiles, and its time
+// includes putting the weights on the device. Peers do the same in Python.
 //
 // Errors go to the other side as well as being returned.
 func Work(commands io.Reader, replies io.Writer) error {
@@ -46,19 +46,14 @@ func work(in *json.Decoder, out *json.Encoder) error {
 	if err := in.Decode(&job); err != nil {
 		return fmt.Errorf("bench: worker: no job: %w", err)
 	}
-	cfg, err := job.config()
-	if err != nil {
-		return err
-	}
-	b, err := backend.Open(backend.Options{Name: job.Backend, Deterministic: true})
+	b, err := backend.Open(backend.Options{Name: job.Backend, Devices: job.Devices, Deterministic: true})
 	if err != nil {
 		return err
 	}
 	if err := out.Encode(reply{Backend: describe(b), Devices: devices(b)}); err != nil {
 		return err
 	}
-	set := images(4 * job.Batch)
-	var stepper *cureml.Stepper
+	var t task
 	for {
 		var turn struct{}
 		if err := in.Decode(&turn); err == io.EOF {
@@ -67,16 +62,16 @@ func work(in *json.Decoder, out *json.Encoder) error {
 			return fmt.Errorf("bench: worker: %w", err)
 		}
 		clock := time.Now()
-		if stepper == nil {
-			if stepper, err = cureml.NewStepper(b, cfg, set); err != nil {
+		if t.turn == nil {
+			if t, err = job.open(b); err != nil {
 				return err
 			}
-			defer stepper.Free()
+			defer t.free()
 		}
-		if _, err := stepper.Step(); err != nil {
+		if err := t.turn(); err != nil {
 			return err
 		}
-		if err := out.Encode(reply{Seconds: time.Since(clock).Seconds(), Peak: peakMemory(b)}); err != nil {
+		if err := out.Encode(reply{Seconds: time.Since(clock).Seconds(), Images: t.images, Peak: peakMemory(b)}); err != nil {
 			return err
 		}
 	}

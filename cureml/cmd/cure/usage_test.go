@@ -164,6 +164,12 @@ func TestUsage(t *testing.T) {
 		{"bench --width wide", `--width "wide": want whole numbers`},
 		{"bench --batch 0", "batch 0: want 1 or more"},
 		{"bench --steps 0", "--steps 0: want at least 1"},
+		{"bench --most -1s", "--most -1s: want 0 or more"},
+		{"bench --suite huge", `unknown suite "huge": accepted are ` + strings.Join(bench.Suites(), ", ")},
+		{"bench --suite quick --width 2", "--suite and --width: want one of them"},
+		{"bench --peers pytorch --python none", "--peers pytorch: none cannot be asked for its libraries"},
+		{"bench scaling --devices 0", "--devices 0: want 1 to 64"},
+		{"bench scaling --png no/scaling.png", "there is no folder no"},
 		{"bench --json no/bench.json", "there is no folder no"},
 		{"bench-worker", "this command is for 'cure bench' to start"},
 
