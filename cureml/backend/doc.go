@@ -28,4 +28,7 @@
 //	PJRT_PLUGIN_LIBRARY_PATH  files or folders with plugins, separated by colons
 //	XLA_FLAGS                 kept; a flag given there wins over ours
 //	CURE_TUNE=off             no malloc settings and no XLA flags of ours
+//	CURE_CACHE                where compiled programs are kept for the next process: on (cure/programs in the user's cache),
+//	                          an absolute folder, or off, the default; package compiled. On a CPU oneDNN stays off then,
+//	                          whose calls XLA cannot save: starts are seconds quicker, a small network's steps slower.
 package backend

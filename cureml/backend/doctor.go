@@ -29,6 +29,13 @@ func Doctor(w io.Writer, extra ...string) bool {
 			line(first(i, "devices"), "%s", d)
 		}
 		line("tuning", "%s", describeTuning(p))
+		switch folder, wrong := programFolder(); {
+		case wrong != nil:
+			line("programs", "%v", wrong)
+			err = wrong
+		case folder != "":
+			line("programs", "kept in %s", folder)
+		}
 	case errors.Is(err, ErrNoPlugin):
 		line("backend", "pure Go, about 100 times slower than XLA")
 		line("plugin", "none found: run 'make setup' or 'cure setup', or name one in %s", searchEnv)

@@ -172,6 +172,9 @@ func openXLA(p Plugin, options string, opt Options) (compute.Backend, error) {
 		return nil, fmt.Errorf("backend: %w", err)
 	}
 	defer cleanup()
+	if err := keepPrograms(p, path, opt.Devices); err != nil {
+		return nil, err
+	}
 	create := pjrt.NamedValuesMap{}
 	if p.Platform == CPU && opt.Devices > 1 {
 		create["cpu_device_count"] = int64(opt.Devices)
