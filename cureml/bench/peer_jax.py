@@ -107,7 +107,7 @@ class Peer:
         b = Builder(None, None, False)
         network(job, b, self.x[:2])
         self.state = b.weights, b.stats, [jnp.zeros_like(w) for w in b.weights]
-        self.revision = b.weights, b.stats
+        self.revision = [w + 0 for w in b.weights], [s + 0 for s in b.stats]  # the state's own buffers are donated
         self.logits = jax.jit(self.evaluate)
         self.ascend = jax.jit(self.ascent)
         self.update = jax.jit(getattr(self, job["Name"].replace("-step", "").replace("-", "_") + "_update"), donate_argnums=0) \
