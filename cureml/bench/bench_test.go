@@ -273,6 +273,16 @@ func TestPeers(t *testing.T) {
 	if missing != "" {
 		t.Fatal(missing)
 	}
+	shapes, err := Shapes(4, 4, "", have)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, g := range shapes {
+		shapes[i] = g[1:]
+	}
+	if _, err := Run(t.Context(), shapes, Options{Rounds: 1, Python: python}); err != nil {
+		t.Error(err)
+	}
 	for _, arch := range []string{"resnet18", "wrn-10-2"} {
 		groups, err := Plan(Request{Names: append(slices.Clone(peerSteps), peerOthers...), Arch: arch, Widths: []int{4}, Batches: []int{4}, Peers: have})
 		if err != nil {
@@ -434,5 +444,40 @@ func TestSuites(t *testing.T) {
 	}
 	if _, err := Suite("huge", "", nil); err == nil || !strings.Contains(err.Error(), `"huge": accepted are quick, full`) {
 		t.Errorf("unknown suite: error %v", err)
+	}
+}
+
+// TestShapes: the convolutions of a ResNet-18, once each, and what their workers answer on the Go backend.
+func TestShapes(t *testing.T) {
+	groups, err := Shapes(4, 2, "go", []string{"pytorch", "jax"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for i, g := range groups {
+		if len(g) != 2 || g[1].Peer != "pytorch" || g[0].Name != convolutions[i%3] {
+			t.Fatalf("group %v", g)
+		}
+		if i%3 == 0 {
+			got = append(got, g[0].Shape.String())
+		}
+		groups[i] = g[:1]
+	}
+	want := []string{"32x32 3->4 3x3", "32x32 4->4 3x3", "32x32 4->8 3x3 /2", "16x16 8->8 3x3", "16x16 8->16 3x3 /2", "8x8 16->16 3x3", "8x8 16->32 3x3 /2", "4x4 32->32 3x3"}
+	if !slices.Equal(got, want) {
+		t.Errorf("shapes %q, want %q", got, want)
+	}
+	if g := groups[6][0].Shape.GFLOP(64); math.Abs(g-2e-9*64*16*16*9*4*8) > 1e-12 {
+		t.Errorf("%v GFLOP", g)
+	}
+	r, err := Run(t.Context(), groups[6:9], Options{Rounds: 1, Worker: start("real")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Rows) != 3 || r.Rows[2].Shape == nil || *r.Rows[2].Shape != groups[8][0].Shape {
+		t.Errorf("rows %+v", r.Rows)
+	}
+	if _, err := Shapes(0, 2, "go", nil); err == nil || !strings.Contains(err.Error(), "width 0") {
+		t.Errorf("width 0: error %v", err)
 	}
 }

@@ -18,6 +18,7 @@ type Job struct {
 	Backend string // as backend.Options.Name
 	Attack  int    // steps of the attack in training and evaluation; 0 means the task's own
 	Devices int    // that compute together, see cureml.Config.Devices; 0 means one
+	Shape   Shape  // of a convolution alone, in jobs of Shapes
 	Peer    string // "" for this project, else one of Peers
 }
 
@@ -29,6 +30,9 @@ func (j Job) String() string {
 	}
 	if j.Devices > 1 {
 		text += fmt.Sprintf(", %d devices", j.Devices)
+	}
+	if j.Shape != (Shape{}) {
+		text = fmt.Sprintf("%s %s batch %d", j.Name, j.Shape, j.Batch)
 	}
 	if j.Peer != "" {
 		text += ", " + j.Peer

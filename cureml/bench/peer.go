@@ -37,10 +37,10 @@ var (
 //     codes of TRADES and CURE do, and with CURE's percentiles by NumPy on the host.
 //   - jax: JAX with the attack as a loop of the host around one jitted step, its quicker form on CPUs.
 var peers = []peer{
-	{"pytorch", "torch", pytorchProgram, append(slices.Clone(peerSteps), peerOthers...)},
-	{"compiled", "torch", pytorchProgram, append(slices.Clone(peerSteps), peerOthers...)},
+	{"pytorch", "torch", pytorchProgram, slices.Concat(peerSteps, peerOthers, convolutions)},
+	{"compiled", "torch", pytorchProgram, slices.Concat(peerSteps, peerOthers)},
 	{"official", "torch", pytorchProgram, []string{"trades-step", releasedCure + stepSuffix}},
-	{"jax", "jax", jaxProgram, append(slices.Clone(peerSteps), peerOthers...)},
+	{"jax", "jax", jaxProgram, slices.Concat(peerSteps, peerOthers)},
 }
 
 // Peers lists the names.

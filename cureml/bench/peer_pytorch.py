@@ -82,6 +82,28 @@ def kl(p, q):
     return F.kl_div(F.log_softmax(q, 1), F.softmax(p, 1), reduction="batchmean")
 
 
+class Convolution:
+    """One pass over a convolution: its values, or its gradient by images or by kernel alone."""
+
+    def __init__(self, job):
+        s = job["Shape"]
+        channels_last = {"memory_format": torch.channels_last}
+        self.x = torch.randn(job["Batch"], s["In"], s["Side"], s["Side"], device=DEVICE).to(**channels_last)
+        self.w = torch.randn(s["Out"], s["In"], s["Kernel"], s["Kernel"], device=DEVICE).to(**channels_last)
+        self.stride, self.pad = [s["Stride"]] * 2, [s["Kernel"] // 2] * 2
+        self.dy = torch.randn_like(F.conv2d(self.x, self.w, None, self.stride, self.pad))
+        self.wanted = {"conv-dx": [True, False, False], "conv-dw": [False, True, False]}.get(job["Name"])
+
+    def turn(self):
+        if self.wanted is None:
+            F.conv2d(self.x, self.w, None, self.stride, self.pad)
+        else:
+            torch.ops.aten.convolution_backward(
+                self.dy, self.x, self.w, None, self.stride, self.pad, [1, 1], False, [0, 0], 1, self.wanted)
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
+
+
 class Peer:
     def __init__(self, job):
         self.job, self.official = job, job["Peer"] == "official"
@@ -213,7 +235,7 @@ def main():
     for _ in sys.stdin:
         clock = time.perf_counter()
         try:
-            peer = peer or Peer(job)
+            peer = peer or (Convolution if job["Name"].startswith("conv-") else Peer)(job)
             peer.turn()
         except Exception as e:  # the other side tells it
             say(Error=f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}")

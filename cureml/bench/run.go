@@ -28,7 +28,8 @@ type Row struct {
 	Batch   int    `json:"batch"`
 	Attack  int    `json:"attack_steps,omitempty"` // where it is not the task's own number
 	Devices int    `json:"devices,omitempty"`
-	Peer    string `json:"peer,omitempty"` // "" for this project
+	Shape   *Shape `json:"shape,omitempty"` // of a convolution alone
+	Peer    string `json:"peer,omitempty"`  // "" for this project
 
 	Turns          int     `json:"turns"`           // that were timed
 	SecondsMedian  float64 `json:"seconds_median"`  // of a turn
@@ -124,6 +125,9 @@ func (r *Result) group(ctx context.Context, jobs []Job, opt Options) error {
 		row := Row{Name: j.Name, Arch: j.Arch, Width: j.Width, Batch: j.Batch, Attack: j.Attack, Devices: j.Devices, Peer: j.Peer,
 			Turns: len(seconds[i]), SecondsMedian: median(seconds[i]), SecondsBest: slices.Min(seconds[i]),
 			CompileSeconds: firsts[i].Seconds, PeakBytes: last[i].Peak, Speed: speeds(jobs, seconds, i)}
+		if j.Shape != (Shape{}) {
+			row.Shape = &j.Shape
+		}
 		row.ImagesPerS = float64(last[i].Images) / row.SecondsMedian
 		fmt.Fprintf(opt.Log, "%s: median %.4f s of %d turns, %.4f to %.4f\n", j, row.SecondsMedian, row.Turns, row.SecondsBest, slices.Max(seconds[i]))
 		r.Rows = append(r.Rows, row)

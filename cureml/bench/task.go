@@ -61,6 +61,9 @@ func (j Job) open(b compute.Backend) (task, error) {
 			return t.open(b, j)
 		}
 	}
+	if j.Shape != (Shape{}) {
+		return openConvolution(b, j)
+	}
 	return openStep(b, j)
 }
 

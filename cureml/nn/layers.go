@@ -13,6 +13,10 @@ func (p *pass) conv(x *Node, name string, out, k, stride int) *Node {
 	return p.convolve(x, p.kernel(x, name, out, k), stride)
 }
 
+// Conv is the k x k convolution of the networks here, x [B, H, W, in] and w [k, k, in, out] -> [B, H/stride, W/stride, out],
+// with k/2 zeros on every side and with gradients in the forms that the backend runs fastest.
+func Conv(x, w *Node, stride int) *Node { return (&pass{net: &Net{}}).convolve(x, w, stride) }
+
 func (p *pass) kernel(x *Node, name string, out, k int) *Node {
 	in := x.Shape().Dim(-1)
 	return p.tensor(Tensor{Name: name + ".weight", Shape: []int{k, k, in, out}, Kind: ConvWeight})

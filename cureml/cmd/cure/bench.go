@@ -53,6 +53,15 @@ func (f *benchFlags) check() error {
 
 // run measures, writes the figures and prints them.
 func (f *benchFlags) run(cmd *cobra.Command, groups [][]bench.Job) (*bench.Result, error) {
+	r, err := f.measure(cmd, groups)
+	if err == nil {
+		printBench(cmd.OutOrStdout(), r)
+	}
+	return r, err
+}
+
+// measure measures and writes the figures.
+func (f *benchFlags) measure(cmd *cobra.Command, groups [][]bench.Job) (*bench.Result, error) {
 	r, err := bench.Run(cmd.Context(), groups, bench.Options{Rounds: f.rounds, Most: f.most, Worker: worker, Python: f.python, Log: os.Stderr})
 	if err != nil {
 		return nil, err
@@ -62,7 +71,6 @@ func (f *benchFlags) run(cmd *cobra.Command, groups [][]bench.Job) (*bench.Resul
 			return nil, fmt.Errorf("--json: %w", err)
 		}
 	}
-	printBench(cmd.OutOrStdout(), r)
 	return r, nil
 }
 
@@ -104,7 +112,7 @@ Names: ` + wrap(strings.Join(bench.Names(), ", ")+"."),
 		_, err = f.run(cmd, groups)
 		return err
 	}
-	cmd.AddCommand(newBenchAutoAttack(), newBenchScaling())
+	cmd.AddCommand(newBenchAutoAttack(), newBenchScaling(), newBenchShapes())
 	return cmd
 }
 

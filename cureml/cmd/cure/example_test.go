@@ -22,6 +22,7 @@ var tiny = map[string]string{
 	"analyze corruptions":      " --data images.bin --weights w.safetensors --width 2 --records 0:2 --only fog --out c",
 	"analyze min-perturbation": " --data images.bin --weights w.safetensors --width 2 --records 0:1 --steps 1 --attack ddn --out p",
 	"bench scaling":            " --width 2 --batch 4 --steps 1 --devices 1 --backend go",
+	"bench shapes":             " --width 1 --batch 2 --steps 1 --backend go",
 	"bench autoattack":         " --data images.bin --records 0:2 --weights w.safetensors --width 2 --eps 1",
 	"analyze":                  " --data images.bin --weights w.safetensors --width 2 --records 0:4",
 	"analyze masks":            " --data images.bin --records 0:4 --batch 2 --steps 1 --weights w.safetensors --width 2",

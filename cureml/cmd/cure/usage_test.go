@@ -169,6 +169,7 @@ func TestUsage(t *testing.T) {
 		{"bench --suite quick --width 2", "--suite and --width: want one of them"},
 		{"bench --peers pytorch --python none", "--peers pytorch: none cannot be asked for its libraries"},
 		{"bench scaling --devices 0", "--devices 0: want 1 to 64"},
+		{"bench shapes --width 0", "width 0, batch 64: want 1 to 1024"},
 		{"bench scaling --png no/scaling.png", "there is no folder no"},
 		{"bench --json no/bench.json", "there is no folder no"},
 		{"bench-worker", "this command is for 'cure bench' to start"},
