@@ -29,6 +29,8 @@ type Benchmark struct {
 	Epochs int
 	// Rows is the number of images that the compiled programs of attacks take at a time; 0 means attacks.DefaultBatch.
 	Rows int
+	// Devices share the batches of trainings and the rows of attacks; 0 means one. OpenDevice must open as many.
+	Devices int
 	// OpenSets reads the training and the test images, and OpenDevice opens the backend; each is called once, when first
 	// needed.
 	OpenSets   func() (cureml.Sets, error)
@@ -181,10 +183,15 @@ func (b *Benchmark) other(path string, changes []string) error {
 // config is the training of a row.
 func (b *Benchmark) config(row recipes.Row, arch nn.Arch, seed uint64) (cureml.Config, error) {
 	c, err := b.Preset.Config(row, arch, seed, filepath.Join(b.Dir, "runs"))
-	if err != nil || b.Epochs == 0 {
+	if err != nil {
 		return c, err
 	}
-	recipes.Shorten(&c, b.Epochs)
+	if b.Epochs > 0 {
+		recipes.Shorten(&c, b.Epochs)
+	}
+	if b.Devices > 1 {
+		c.Devices = b.Devices
+	}
 	return c, c.Validate()
 }
 

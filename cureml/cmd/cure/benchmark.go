@@ -29,6 +29,7 @@ type benchmarkFlags struct {
 
 	methods, seeds, test string
 	autoattack, rows     int
+	devices              int
 	table                bool
 }
 
@@ -68,6 +69,7 @@ Presets: ci (minutes, to see that it runs), mini (two cores, the images inside t
 	fs.StringVar(&f.test, "test-data", "", "data set whose test images are attacked (default that of --data)")
 	fs.IntVar(&f.autoattack, "autoattack", 0, "test images for AutoAttack: 0 for none, -1 for all (default the preset's)")
 	fs.IntVar(&f.rows, "rows", 0, "rows of the compiled programs of attacks; more suit a GPU")
+	fs.IntVar(&f.devices, "devices", 1, "devices that share batches and rows")
 	fs.BoolVar(&f.table, "table", false, "only make the table of the cards that are there")
 	fs.StringVar(&f.out, "out", "", "folder")
 	fs.StringVar(&f.backend, "backend", "", backendHelp)
@@ -149,6 +151,9 @@ func (f *benchmarkFlags) open(typed *pflag.FlagSet) (*benchmark.Benchmark, error
 	if f.rows < 0 {
 		return nil, usage("--rows %d: want at least 1, or 0 for the default", f.rows)
 	}
+	if typed.Changed("devices") && f.devices < 1 {
+		return nil, usage("--devices %d: want at least 1", f.devices)
+	}
 	if typed.Changed("autoattack") {
 		if f.autoattack < -1 {
 			return nil, usage("--autoattack %d: want a number of images, 0 for none or -1 for all", f.autoattack)
@@ -162,7 +167,7 @@ func (f *benchmarkFlags) open(typed *pflag.FlagSet) (*benchmark.Benchmark, error
 	if err != nil {
 		return nil, err
 	}
-	b := &benchmark.Benchmark{Preset: p, Dir: filepath.Clean(f.out), Seeds: seeds, Epochs: f.epochs, Rows: f.rows}
+	b := &benchmark.Benchmark{Preset: p, Dir: filepath.Clean(f.out), Seeds: seeds, Epochs: f.epochs, Rows: f.rows, Devices: f.devices}
 	open, err := f.images(p)
 	if err != nil {
 		return nil, err
@@ -173,9 +178,9 @@ func (f *benchmarkFlags) open(typed *pflag.FlagSet) (*benchmark.Benchmark, error
 	}
 	b.OpenDevice = func() (compute.Backend, error) {
 		if f.backend == "" {
-			return openBackend(p.Backend)
+			return openDevices(p.Backend, f.devices)
 		}
-		return openBackend(f.backend)
+		return openDevices(f.backend, f.devices)
 	}
 	return b, nil
 }

@@ -233,6 +233,7 @@ func TestUsage(t *testing.T) {
 		{"benchmark --out new --test-data none", "--test-data: none: no such file or folder; also accepted is mini"},
 		{"benchmark --out new --autoattack -2", "--autoattack -2: want a number of images"},
 		{"benchmark --out new --epochs -1", "--epochs -1: want 1 or more"},
+		{"benchmark --out new --devices 0", "--devices 0: want at least 1"},
 		{"benchmark --out new --rows -1", "--rows -1: want at least 1"},
 		{"benchmark --out images.bin", "images.bin is a file: want a folder"},
 		{"benchmark --out new --table", "new has no cards of a benchmark"},
