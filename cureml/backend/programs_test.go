@@ -67,10 +67,14 @@ func TestPrograms(t *testing.T) {
 		t.Skip("no plugin for CPUs")
 	}
 	dir := t.TempDir()
-	run := func(env ...string) (r keptRun) {
-		t.Helper()
+	child := func(flags string) *exec.Cmd {
 		cmd := exec.Command(os.Args[0], "-test.run", "^TestPrograms$")
-		cmd.Env = append(append(os.Environ(), childEnv+"=1", cacheEnv+"="+dir, nameEnv+"=xla:cpu"), env...)
+		cmd.Env = append(os.Environ(), childEnv+"=1", cacheEnv+"="+dir, nameEnv+"=xla:cpu", "XLA_FLAGS="+flags)
+		return cmd
+	}
+	run := func(flags string) (r keptRun) {
+		t.Helper()
+		cmd := child(flags)
 		cmd.Stderr = os.Stderr
 		out, err := cmd.Output()
 		if err != nil {
@@ -82,11 +86,11 @@ func TestPrograms(t *testing.T) {
 		}
 		return r
 	}
-	first := run()
+	first := run("")
 	if first.Loaded != 0 || first.Made == 0 {
 		t.Fatalf("the first process: %d loaded, %d made", first.Loaded, first.Made)
 	}
-	second := run()
+	second := run("")
 	if second.Loaded != first.Made || second.Made != 0 || !bytes.Equal(second.Bits, first.Bits) {
 		t.Errorf("the second process: %d of %d loaded, %d made, same bits %v", second.Loaded, first.Made, second.Made, bytes.Equal(second.Bits, first.Bits))
 	}
@@ -97,16 +101,14 @@ func TestPrograms(t *testing.T) {
 	if err := os.Truncate(files[0], 100); err != nil {
 		t.Fatal(err)
 	}
-	third := run()
+	third := run("")
 	if third.Loaded != first.Made-1 || third.Made != 1 || !bytes.Equal(third.Bits, first.Bits) {
 		t.Errorf("with a damaged file: %d loaded, %d made", third.Loaded, third.Made)
 	}
-	if other := run("XLA_FLAGS=--xla_cpu_enable_fast_math=false"); other.Loaded != 0 || other.Made != first.Made {
+	if other := run("--xla_cpu_enable_fast_math=false"); other.Loaded != 0 || other.Made != first.Made {
 		t.Errorf("under other flags: %d loaded, %d made", other.Loaded, other.Made)
 	}
-	cmd := exec.Command(os.Args[0], "-test.run", "^TestPrograms$")
-	cmd.Env = append(os.Environ(), childEnv+"=1", cacheEnv+"="+dir, nameEnv+"=xla:cpu", "XLA_FLAGS="+oneDNNFlag)
-	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "programs with oneDNN calls cannot be kept") {
+	if out, err := child(oneDNNFlag).CombinedOutput(); err == nil || !strings.Contains(string(out), "programs with oneDNN calls cannot be kept") {
 		t.Errorf("with oneDNN's flag: %v\n%s", err, out)
 	}
 }
