@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// suites are lists of requests under a name: quick takes a quarter of an hour on two cores, full some hours.
+// suites are lists of requests under a name: quick has one width and batch size, full is for a night.
 var suites = []struct {
 	name     string
 	requests []Request
