@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/color"
 	"image/draw"
 	"image/png"
 	"os"
@@ -33,37 +32,19 @@ func (f *Figure) PNG() ([]byte, error) {
 	if f == nil || f.img == nil {
 		return nil, errNilFigure
 	}
+	if exact := exactPalette(f.img, paletteSize); exact != nil {
+		return encode(paletted(f.img, exact))
+	}
+	return encode(f.img)
+}
+
+func encode(img image.Image) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := png.Encoder{CompressionLevel: png.BestCompression}
-	if err := enc.Encode(&buf, fewColors(f.img)); err != nil {
+	if err := enc.Encode(&buf, img); err != nil {
 		return nil, fmt.Errorf("viz: encode figure: %w", err)
 	}
 	return buf.Bytes(), nil
-}
-
-// fewColors is the image with a palette when 256 colours are enough, which
-// makes a file about half as large; otherwise the image itself.
-func fewColors(img *image.RGBA) image.Image {
-	index := map[color.RGBA]uint8{}
-	var palette color.Palette
-	small := image.NewPaletted(img.Rect, nil)
-	for y := img.Rect.Min.Y; y < img.Rect.Max.Y; y++ {
-		for x := img.Rect.Min.X; x < img.Rect.Max.X; x++ {
-			c := img.RGBAAt(x, y)
-			i, known := index[c]
-			if !known {
-				if len(palette) == 256 {
-					return img
-				}
-				i = uint8(len(palette))
-				index[c] = i
-				palette = append(palette, c)
-			}
-			small.SetColorIndex(x, y, i)
-		}
-	}
-	small.Palette = palette
-	return small
 }
 
 // Save writes the figure to path, which must end in .png. The file appears

@@ -108,12 +108,12 @@ func TestShowInNotebook(t *testing.T) {
 	if len(msgs) != 2 {
 		t.Fatalf("%d messages, want 2", len(msgs))
 	}
-	data, err := fig.PNG()
+	data, err := fig.compact()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := msgs[0].Data[protocol.MIMEImagePNG].([]byte); !bytes.Equal(got, data) {
-		t.Errorf("the figure arrived as %d bytes, want the %d of its PNG", len(got), len(data))
+		t.Errorf("the figure arrived as %d bytes, want the %d of its compact PNG", len(got), len(data))
 	}
 	text, err := testTable.HTML()
 	if err != nil {
@@ -165,7 +165,7 @@ func TestLiveReplacesItsPicture(t *testing.T) {
 			t.Errorf("picture %d has display id %q and the first %q: want one and the same, so that it is replaced", i, m.DisplayID, msgs[0].DisplayID)
 		}
 	}
-	data, err := fig.PNG()
+	data, err := fig.compact()
 	if err != nil {
 		t.Fatal(err)
 	}
