@@ -249,34 +249,8 @@ func searchesOf(ball Ball) []Attack {
 // TestSearchesOnLinearModels checks that searches break an image exactly when their budget exceeds its true distance by
 // 1%, for three shapes of images and three batch sizes.
 func TestSearchesOnLinearModels(t *testing.T) {
-	backend := goBackend(t)
-	const n = 12
-	for shape, image := range [][3]int{{2, 3, 3}, {6, 1, 1}, {4, 5, 2}} {
-		d := image[0] * image[1] * image[2]
-		rng := rand.New(rand.NewPCG(7, uint64(d)))
-		l := newLinear(rng, d)
-		images, labels := l.greyImages(rng, n)
-		for k, norm := range []Norm{Linf, L2, L1} {
-			distances := make([]float64, n)
-			for i := range distances {
-				distances[i] = l.distance(floats(images[i*d:(i+1)*d]), norm)
-			}
-			eps := 1.0101 * slices.Sorted(slices.Values(distances))[n/2]
-			size := []int{1, 7, 64}[(shape+k)%3]
-			report := evaluate(t, l.model(backend, image), images, labels, searchesOf(Ball{norm, eps}), Options{Batch: size, KeepAdv: true})
-			for _, r := range report.Attacks {
-				where := fmt.Sprintf("%v, %s eps %.4g, batch %d, %s", image, norm, eps, size, r.Name)
-				for i, robust := range r.RobustFlags {
-					switch {
-					case !robust && distances[i] > eps*(1+1e-5):
-						t.Errorf("%s: broke image %d at distance %.6g", where, i, distances[i])
-					case robust && distances[i]*1.01 <= eps:
-						t.Errorf("%s: failed to break image %d at distance %.6g", where, i, distances[i])
-					}
-					checkReturned(t, where, Ball{norm, eps}, r.Adv[i*d:(i+1)*d], floats(images[i*d:(i+1)*d]))
-				}
-			}
-		}
+	for _, c := range linearCases(t, 12) {
+		c.check(t, searchesOf(c.ball), func(where string, _ *Result, i int, adv []float32) { checkReturned(t, where, c.ball, adv, c.x(i)) })
 	}
 }
 
@@ -298,19 +272,7 @@ func TestSearchesDoNotDependOnBatchSizeOrOrder(t *testing.T) {
 			t.Fatalf("%s: %d of 30 robust: the test needs both verdicts", r.Name, c)
 		}
 	}
-	for _, size := range []int{1, 7} {
-		got := evaluate(t, model, images, labels, list, Options{Batch: size, Seed: 5, KeepAdv: true})
-		compare(t, got, want, func(i int) int { return i })
-	}
-	order := rand.New(rand.NewPCG(1, 1)).Perm(30)[:20]
-	d := model.pixels()
-	var some []uint8
-	var someLabels []int32
-	for _, i := range order {
-		some, someLabels = append(some, images[i*d:(i+1)*d]...), append(someLabels, labels[i])
-	}
-	got := evaluate(t, model, some, someLabels, list, Options{Batch: 7, Seed: 5, Index: order, KeepAdv: true})
-	compare(t, got, want, func(i int) int { return order[i] })
+	sameInAnyBatch(t, model, images, labels, list, want)
 }
 
 // TestBrokenImagesLeave checks the passes that a search makes: an image that falls at its start costs one pass and its

@@ -175,50 +175,24 @@ func TestFABVerdicts(t *testing.T) {
 // TestFABOnLinearModels checks distances to 1%, and that without Minimal an image is broken exactly when eps exceeds its
 // distance by 1%, for three shapes of images and three batch sizes.
 func TestFABOnLinearModels(t *testing.T) {
-	backend := goBackend(t)
-	const n = 7
-	for shape, image := range [][3]int{{2, 3, 3}, {6, 1, 1}, {4, 5, 2}} {
-		d := image[0] * image[1] * image[2]
-		rng := rand.New(rand.NewPCG(7, uint64(d)))
-		l := newLinear(rng, d)
-		images, labels := l.greyImages(rng, n)
-		for k, norm := range []Norm{Linf, L2, L1} {
-			distances := make([]float64, n)
-			for i := range distances {
-				distances[i] = l.distance(floats(images[i*d:(i+1)*d]), norm)
-			}
-			eps := 1.0101 * slices.Sorted(slices.Values(distances))[n/2]
-			ball := Ball{norm, eps}
-			list := []Attack{
-				{Name: "fab", Method: FAB{Ball: ball, Steps: 10}},
-				{Name: "fab-t", Method: FAB{Ball: ball, Steps: 10, Targets: 3}},
-				{Name: "fab-min", Method: FAB{Ball: ball, Steps: 10, Minimal: true}},
-				{Name: "fab-t-min", Method: FAB{Ball: ball, Steps: 10, Targets: 1, Minimal: true}},
-			}
-			size := []int{1, 7, 64}[(shape+k)%3]
-			report := evaluate(t, l.model(backend, image), images, labels, list, Options{Batch: size, KeepAdv: true})
-			for _, r := range report.Attacks {
-				where := fmt.Sprintf("%v, %s eps %.4g, batch %d, %s", image, norm, eps, size, r.Name)
-				for i, robust := range r.RobustFlags {
-					adv, x := r.Adv[i*d:(i+1)*d], floats(images[i*d:(i+1)*d])
-					switch {
-					case !robust && distances[i] > eps*(1+1e-5):
-						t.Errorf("%s: broke image %d at distance %.6g", where, i, distances[i])
-					case robust && distances[i]*1.01 <= eps:
-						t.Errorf("%s: failed to break image %d at distance %.6g", where, i, distances[i])
-					}
-					if r.Distances == nil {
-						checkReturned(t, where, ball, adv, x)
-						continue
-					}
-					got := float64(r.Distances[i])
-					if !(got >= distances[i]*(1-1e-5) && got <= distances[i]*1.01) {
-						t.Errorf("%s: image %d at distance %.6g, found %.6g", where, i, distances[i], got)
-					}
-					checkReturned(t, where, Ball{norm, got}, adv, x)
-				}
-			}
+	for _, c := range linearCases(t, 7) {
+		list := []Attack{
+			{Name: "fab", Method: FAB{Ball: c.ball, Steps: 10}},
+			{Name: "fab-t", Method: FAB{Ball: c.ball, Steps: 10, Targets: 3}},
+			{Name: "fab-min", Method: FAB{Ball: c.ball, Steps: 10, Minimal: true}},
+			{Name: "fab-t-min", Method: FAB{Ball: c.ball, Steps: 10, Targets: 1, Minimal: true}},
 		}
+		c.check(t, list, func(where string, r *Result, i int, adv []float32) {
+			if r.Distances == nil {
+				checkReturned(t, where, c.ball, adv, c.x(i))
+				return
+			}
+			got := float64(r.Distances[i])
+			if !(got >= c.distances[i]*(1-1e-5) && got <= c.distances[i]*1.01) {
+				t.Errorf("%s: image %d at distance %.6g, found %.6g", where, i, c.distances[i], got)
+			}
+			checkReturned(t, where, Ball{c.ball.Norm, got}, adv, c.x(i))
+		})
 	}
 }
 
@@ -231,19 +205,7 @@ func TestFABDoesNotDependOnBatchSizeOrOrder(t *testing.T) {
 		list = append(list, Attack{Name: fmt.Sprint("fab ", k), Method: f})
 	}
 	want := evaluate(t, model, images, labels, list, Options{Batch: 64, Seed: 5, KeepAdv: true})
-	for _, size := range []int{1, 7} {
-		got := evaluate(t, model, images, labels, list, Options{Batch: size, Seed: 5, KeepAdv: true})
-		compare(t, got, want, func(i int) int { return i })
-	}
-	order := rand.New(rand.NewPCG(1, 1)).Perm(n)[:10]
-	d := model.pixels()
-	var some []uint8
-	var someLabels []int32
-	for _, i := range order {
-		some, someLabels = append(some, images[i*d:(i+1)*d]...), append(someLabels, labels[i])
-	}
-	got := evaluate(t, model, some, someLabels, list, Options{Batch: 7, Seed: 5, Index: order, KeepAdv: true})
-	compare(t, got, want, func(i int) int { return order[i] })
+	sameInAnyBatch(t, model, images, labels, list, want)
 }
 
 // TestFABCost checks the passes: of an image that stays robust, three per iteration (a backward pass for each wrong class

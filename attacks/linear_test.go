@@ -207,3 +207,61 @@ func evaluate(t testing.TB, model Model, images []uint8, labels []int32, list []
 	}
 	return report
 }
+
+// linearCase is images before a linear model, how far from its boundary they are in a norm, a ball that reaches just
+// further than half of them, and a batch size.
+type linearCase struct {
+	Model
+	name      string
+	images    []uint8
+	labels    []int32
+	distances []float64
+	ball      Ball
+	batch     int
+}
+
+// linearCases are three shapes of n images, in three norms.
+func linearCases(t *testing.T, n int) (cases []linearCase) {
+	backend := goBackend(t)
+	for shape, image := range [][3]int{{2, 3, 3}, {6, 1, 1}, {4, 5, 2}} {
+		d := image[0] * image[1] * image[2]
+		rng := rand.New(rand.NewPCG(7, uint64(d)))
+		l := newLinear(rng, d)
+		images, labels := l.greyImages(rng, n)
+		for k, norm := range []Norm{Linf, L2, L1} {
+			c := linearCase{Model: l.model(backend, image), images: images, labels: labels, batch: []int{1, 7, 64}[(shape+k)%3]}
+			for i := range n {
+				c.distances = append(c.distances, l.distance(c.x(i), norm))
+			}
+			c.ball = Ball{norm, 1.0101 * slices.Sorted(slices.Values(c.distances))[n/2]}
+			c.name = fmt.Sprintf("%v, %s eps %.4g, batch %d", image, norm, c.ball.Eps, c.batch)
+			cases = append(cases, c)
+		}
+	}
+	return cases
+}
+
+// x is image i.
+func (c linearCase) x(i int) []float32 {
+	d := c.pixels()
+	return floats(c.images[i*d : (i+1)*d])
+}
+
+// check evaluates attacks: each breaks an image exactly when eps exceeds its distance by 1 %. visit gets every image
+// returned.
+func (c linearCase) check(t *testing.T, list []Attack, visit func(where string, r *Result, i int, adv []float32)) {
+	t.Helper()
+	d := c.pixels()
+	for _, r := range evaluate(t, c.Model, c.images, c.labels, list, Options{Batch: c.batch, KeepAdv: true}).Attacks {
+		where := c.name + ", " + r.Name
+		for i, robust := range r.RobustFlags {
+			switch {
+			case !robust && c.distances[i] > c.ball.Eps*(1+1e-5):
+				t.Errorf("%s: broke image %d at distance %.6g", where, i, c.distances[i])
+			case robust && c.distances[i]*1.01 <= c.ball.Eps:
+				t.Errorf("%s: failed to break image %d at distance %.6g", where, i, c.distances[i])
+			}
+			visit(where, r, i, r.Adv[i*d:(i+1)*d])
+		}
+	}
+}

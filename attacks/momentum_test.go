@@ -1,9 +1,7 @@
 package attacks
 
 import (
-	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -185,40 +183,14 @@ func TestMomentumGuards(t *testing.T) {
 
 // TestMomentumOnLinearModels checks that an image is broken exactly when the budget exceeds its true distance by 1%.
 func TestMomentumOnLinearModels(t *testing.T) {
-	backend := goBackend(t)
-	const n = 12
-	for shape, image := range [][3]int{{2, 3, 3}, {6, 1, 1}, {4, 5, 2}} {
-		d := image[0] * image[1] * image[2]
-		rng := rand.New(rand.NewPCG(7, uint64(d)))
-		l := newLinear(rng, d)
-		images, labels := l.greyImages(rng, n)
-		for k, norm := range []Norm{Linf, L2, L1} {
-			distances := make([]float64, n)
-			for i := range distances {
-				distances[i] = l.distance(floats(images[i*d:(i+1)*d]), norm)
-			}
-			ball := Ball{norm, 1.0101 * slices.Sorted(slices.Values(distances))[n/2]}
-			m := Momentum{Ball: ball, Steps: 8, StepSize: ball.Eps / 3, Decay: 1, Loss: "ce", Kappa: 50}
-			list := []Attack{{Name: "mi", Method: m}}
-			if norm == Linf {
-				m.Nesterov, m.Loss = true, "cw"
-				list = append(list, Attack{Name: "ni", Method: m})
-			}
-			size := []int{1, 7, 64}[(shape+k)%3]
-			report := evaluate(t, l.model(backend, image), images, labels, list, Options{Batch: size, KeepAdv: true})
-			for _, r := range report.Attacks {
-				where := fmt.Sprintf("%v, %v, batch %d, %s", image, ball, size, r.Name)
-				for i, robust := range r.RobustFlags {
-					switch {
-					case !robust && distances[i] > ball.Eps*(1+1e-5):
-						t.Errorf("%s: broke image %d at distance %.6g", where, i, distances[i])
-					case robust && distances[i]*1.01 <= ball.Eps:
-						t.Errorf("%s: failed to break image %d at distance %.6g", where, i, distances[i])
-					}
-					checkReturned(t, where, ball, r.Adv[i*d:(i+1)*d], floats(images[i*d:(i+1)*d]))
-				}
-			}
+	for _, c := range linearCases(t, 12) {
+		m := Momentum{Ball: c.ball, Steps: 8, StepSize: c.ball.Eps / 3, Decay: 1, Loss: "ce", Kappa: 50}
+		list := []Attack{{Name: "mi", Method: m}}
+		if c.ball.Norm == Linf {
+			m.Nesterov, m.Loss = true, "cw"
+			list = append(list, Attack{Name: "ni", Method: m})
 		}
+		c.check(t, list, func(where string, _ *Result, i int, adv []float32) { checkReturned(t, where, c.ball, adv, c.x(i)) })
 	}
 }
 

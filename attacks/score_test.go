@@ -32,19 +32,7 @@ func TestScoreSearchesDoNotDependOnBatchSizeOrOrder(t *testing.T) {
 			t.Errorf("%s: %d backwards", r.Name, r.Backwards)
 		}
 	}
-	for _, size := range []int{1, 7} {
-		got := evaluate(t, model, images, labels, list, Options{Batch: size, Seed: 5, KeepAdv: true})
-		compare(t, got, want, func(i int) int { return i })
-	}
-	order := rand.New(rand.NewPCG(1, 1)).Perm(24)[:16]
-	d := model.pixels()
-	var some []uint8
-	var someLabels []int32
-	for _, i := range order {
-		some, someLabels = append(some, images[i*d:(i+1)*d]...), append(someLabels, labels[i])
-	}
-	got := evaluate(t, model, some, someLabels, list, Options{Batch: 7, Seed: 5, Index: order, KeepAdv: true})
-	compare(t, got, want, func(i int) int { return order[i] })
+	sameInAnyBatch(t, model, images, labels, list, want)
 }
 
 // TestScoreSearchesSpendAndStop checks the passes: a robust image takes all of every run and a verification each, and an

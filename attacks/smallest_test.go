@@ -138,13 +138,7 @@ func TestSmallestDoNotDependOnBatchSizeOrOrder(t *testing.T) {
 			}
 		}
 	}
-	order := rand.New(rand.NewPCG(1, 1)).Perm(n)[:7]
-	d := model.pixels()
-	var some []uint8
-	var someLabels []int32
-	for _, i := range order {
-		some, someLabels = append(some, images[i*d:(i+1)*d]...), append(someLabels, labels[i])
-	}
+	some, someLabels, order := shuffledPart(model, images, labels, 7)
 	same(evaluate(t, model, some, someLabels, list, Options{Batch: 1, Seed: 5, Index: order}), func(i int) int { return order[i] })
 }
 

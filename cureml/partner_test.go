@@ -1,7 +1,6 @@
 package cureml
 
 import (
-	"context"
 	"errors"
 	"math"
 	"path/filepath"
@@ -97,23 +96,7 @@ func TestPartnerRun(t *testing.T) {
 	want := outcome(t, whole)
 	for _, stop := range []int{1, 4} {
 		dir := filepath.Join(t.TempDir(), "stopped")
-		ctx, cancel := context.WithCancel(t.Context())
-		folder, err := openFolder(dir, c, false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := newRun(mltest.GoBackend(t), c, smallStart(t, c), smallSets(t), folder, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.afterStep = func(step int) {
-			if step == stop {
-				cancel()
-			}
-		}
-		_, err = r.train(ctx)
-		r.close()
-		folder.close()
+		err := stopped(t, c, dir, stop)
 		if !errors.Is(err, ErrInterrupted) {
 			t.Fatalf("stopped after step %d: %v", stop, err)
 		}

@@ -113,6 +113,30 @@ func TestInterrupted(t *testing.T) {
 	resumes(t, c, 1, 3, 4)
 }
 
+// stopped trains into dir until a step, at which the run is cancelled, and returns what that ends with.
+func stopped(t *testing.T, c Config, dir string, stop int) error {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	folder, err := openFolder(dir, c, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.close()
+	r, err := newRun(mltest.GoBackend(t), c, smallStart(t, c), smallSets(t), folder, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.close()
+	r.afterStep = func(step int) {
+		if step == stop {
+			cancel()
+		}
+	}
+	_, err = r.train(ctx)
+	return err
+}
+
 // resumes compares runs that are cancelled after one of the steps, and then resumed, with one that is not.
 func resumes(t *testing.T, c Config, stops ...int) {
 	t.Helper()
@@ -121,22 +145,7 @@ func resumes(t *testing.T, c Config, stops ...int) {
 	want := outcome(t, whole)
 	for _, stop := range stops {
 		dir := filepath.Join(t.TempDir(), "stopped")
-		ctx, cancel := context.WithCancel(t.Context())
-		folder, err := openFolder(dir, c, false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := newRun(mltest.GoBackend(t), c, smallStart(t, c), smallSets(t), folder, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.afterStep = func(step int) {
-			if step == stop {
-				cancel()
-			}
-		}
-		_, err = r.train(ctx)
-		folder.close()
+		err := stopped(t, c, dir, stop)
 		if !errors.Is(err, ErrInterrupted) || !strings.Contains(err.Error(), "--resume") {
 			t.Fatalf("stopped after step %d: got %v, want ErrInterrupted and how to resume", stop, err)
 		}
