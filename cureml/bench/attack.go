@@ -61,24 +61,29 @@ func wait(t *tensors.Tensor) error {
 	return err
 }
 
-// openForward is a pass in mode E: the logits of a batch.
-func openForward(b compute.Backend, j Job) (task, error) {
+// openProgram is one program on the images of the job's subject.
+func openProgram(b compute.Backend, j Job, build func(net func(x *Node) *Node, in []*Node) *Node) (task, error) {
 	s, err := j.subject(b)
 	if err != nil {
 		return task{}, err
 	}
-	forward, err := s.compile(func(net func(*Node) *Node, in []*Node) *Node { return net(in[0]) })
+	program, err := s.compile(build)
 	if err != nil {
 		return task{}, err
 	}
 	return task{j.Batch, func() error {
-		logits, err := s.run(forward, s.images)
+		out, err := s.run(program, s.images)
 		if err != nil {
 			return err
 		}
-		return wait(logits)
-	}, forward.Finalize}, nil
+		return wait(out)
+	}, program.Finalize}, nil
 }
+
+// logits is a pass in mode E.
+func logits(net func(*Node) *Node, in []*Node) *Node { return net(in[0]) }
+
+func openForward(b compute.Backend, j Job) (task, error) { return openProgram(b, j, logits) }
 
 // training is the attack of TRADES in training, or as many steps of it as the job says.
 func (j Job) training() attacks.PGD {
@@ -96,7 +101,7 @@ func openAttackLoop(b compute.Backend, j Job) (task, error) {
 	if err != nil {
 		return task{}, err
 	}
-	forward, err := s.compile(func(net func(*Node) *Node, in []*Node) *Node { return net(in[0]) })
+	forward, err := s.compile(logits)
 	if err != nil {
 		return task{}, err
 	}
@@ -130,28 +135,14 @@ func openAttackLoop(b compute.Backend, j Job) (task, error) {
 
 // openAttackUnrolled is the same attack as one program with all steps in it.
 func openAttackUnrolled(b compute.Backend, j Job) (task, error) {
-	s, err := j.subject(b)
-	if err != nil {
-		return task{}, err
-	}
 	pgd := j.training()
-	all, err := s.compile(func(net func(*Node) *Node, in []*Node) *Node {
+	return openProgram(b, j, func(net func(*Node) *Node, in []*Node) *Node {
 		natural, adv := net(in[0]), in[0]
 		for range pgd.Steps {
 			adv = pgd.Step(in[0], adv, func(adv *Node) *Node { return pgd.Objective(net(adv), nil, natural) })
 		}
 		return adv
 	})
-	if err != nil {
-		return task{}, err
-	}
-	return task{j.Batch, func() error {
-		adv, err := s.run(all, s.images)
-		if err != nil {
-			return err
-		}
-		return wait(adv)
-	}, all.Finalize}, nil
 }
 
 // openPGD is an evaluation of random weights, with their own predictions as labels, so that every image is attacked to

@@ -13,9 +13,9 @@ import (
 
 // A peer is a program in Python that takes turns at the same work: as a worker it reads a job and answers turns.
 type peer struct {
-	name, library string // the library is what has to be installed
-	program       string
-	tasks         []string
+	name, needs string // the library that has to be installed
+	program     string
+	tasks       []string
 }
 
 //go:embed peer_pytorch.py
@@ -89,10 +89,10 @@ func Installed(ctx context.Context, python string, names []string) (have []strin
 	for _, name := range names {
 		p, err := findPeer(name)
 		switch {
-		case err != nil || slices.Contains(libraries, p.library):
+		case err != nil || slices.Contains(libraries, p.needs):
 			have = append(have, name) // an unknown name is Plan's to refuse
-		case !slices.Contains(absent, p.library):
-			absent = append(absent, p.library)
+		case !slices.Contains(absent, p.needs):
+			absent = append(absent, p.needs)
 		}
 	}
 	if len(absent) > 0 {
