@@ -76,7 +76,7 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
 
     if os.environ.get("CURE_PRESET") == "ci":  # networks too small to gain by oneDNN; every cell is a process that compiles
-        os.environ.setdefault("CURE_CACHE", "on")
+        os.environ.setdefault("CURE_CACHE", str(Path(__file__).resolve().parent.parent / ".cure" / "programs"))
     client = Client(notebook, timeout=None, kernel_name="gonb", resources={"metadata": {"path": str(source.parent)}})
     failure = None
     try:

@@ -30,11 +30,18 @@ func (j Job) subject(b compute.Backend) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	pixels := make([]float32, j.Batch*data.Height*data.Width*data.Channels)
-	for i, v := range noise(j.Batch).Images {
-		pixels[i] = float32(v) / 255
+	images := tensors.FromFlatDataAndDimensions(pixels(j.Batch), j.Batch, data.Height, data.Width, data.Channels)
+	return &subject{cureml.HostModel(b, state), images}, nil
+}
+
+// pixels are those of n images of noise, in [0,1].
+func pixels(n int) []float32 {
+	images := noise(n).Images
+	values := make([]float32, len(images))
+	for i, v := range images {
+		values[i] = float32(v) / 255
 	}
-	return &subject{cureml.HostModel(b, state), tensors.FromFlatDataAndDimensions(pixels, j.Batch, data.Height, data.Width, data.Channels)}, nil
+	return values
 }
 
 // compile makes a program of the network and of other inputs.
@@ -153,11 +160,7 @@ func openPGD(b compute.Backend, j Job) (task, error) {
 		return task{}, err
 	}
 	set := noise(j.Batch)
-	pixels, err := tensors.CopyFlatData[float32](s.images)
-	if err != nil {
-		return task{}, err
-	}
-	predicted, err := attacks.Predict(context.Background(), s.Model, pixels, j.Batch)
+	predicted, err := attacks.Predict(context.Background(), s.Model, pixels(j.Batch), j.Batch)
 	if err != nil {
 		return task{}, err
 	}

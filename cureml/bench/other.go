@@ -115,11 +115,7 @@ func openCKA(b compute.Backend, j Job) (task, error) {
 	if err != nil {
 		return task{}, err
 	}
-	images := make([]float32, j.Batch*data.Height*data.Width*data.Channels)
-	for i, v := range noise(j.Batch).Images {
-		images[i] = float32(v) / 255
-	}
-	layers, err := similarity.Activations(b, state, images, min(j.Batch, 50), false)
+	layers, err := similarity.Activations(b, state, pixels(j.Batch), min(j.Batch, 50), false)
 	if err != nil {
 		return task{}, err
 	}
