@@ -22,7 +22,10 @@ import (
 // preset's. It is for one goroutine; several processes may work on different rows of one folder.
 type Benchmark struct {
 	recipes.Preset
-	Dir   string
+	Dir string
+	// Saved is a folder with cards that were made elsewhere, such as on another machine; "" for none. A row that has one there,
+	// of the same settings and attacks, is done.
+	Saved string
 	Archs []nn.Arch // networks to train each row on
 	Seeds []uint64  // 0 alone where empty
 	// Epochs, if not 0, replaces those of the recipes; milestones of schedules move in proportion.
@@ -159,18 +162,28 @@ func (b *Benchmark) job(row recipes.Row, arch nn.Arch, seed uint64) (job, error)
 		}
 	}
 	card, err := b.readCard(j.name)
-	if card == nil || err != nil || card.Failed != "" {
+	if err != nil {
 		return j, err
 	}
-	changes := recipes.Changes(card.Config, c)
-	if now := b.evaluation(); !slices.Equal(card.Evaluation.Attacks, now.Attacks) || card.Evaluation.AutoAttack != now.AutoAttack {
-		changes = append(changes, fmt.Sprintf("attacks %v, AutoAttack on %d -> %v, on %d", card.Evaluation.Attacks, card.Evaluation.AutoAttack, now.Attacks, now.AutoAttack))
+	if card == nil || card.Failed != "" {
+		card, err = b.saved(j.name)
+		j.done = card != nil
+		return j, err
 	}
-	if len(changes) > 0 {
+	if changes := b.changes(card, c); len(changes) > 0 {
 		return j, b.other(b.card(j.name), changes)
 	}
 	j.done = true
 	return j, nil
+}
+
+// changes lists in what a card differs from one of the config c and this benchmark's attacks.
+func (b *Benchmark) changes(card *Card, c cureml.Config) []string {
+	changes := recipes.Changes(card.Config, c)
+	if now := b.evaluation(); !slices.Equal(card.Evaluation.Attacks, now.Attacks) || card.Evaluation.AutoAttack != now.AutoAttack {
+		changes = append(changes, fmt.Sprintf("attacks %v, AutoAttack on %d -> %v, on %d", card.Evaluation.Attacks, card.Evaluation.AutoAttack, now.Attacks, now.AutoAttack))
+	}
+	return changes
 }
 
 // ErrOther is the cause of the error about a folder that holds a benchmark of other settings.

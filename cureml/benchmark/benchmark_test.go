@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -113,6 +114,56 @@ func TestRun(t *testing.T) {
 	again.Epochs, again.AutoAttack = 0, 2
 	if _, err := again.Run(t.Context(), rows(t, "cure")); !errors.Is(err, ErrOther) || !strings.Contains(err.Error(), "AutoAttack on 0") {
 		t.Errorf("other attacks: error %v", err)
+	}
+}
+
+// Cards made elsewhere stand for rows, where they are of the same settings and attacks.
+func TestSaved(t *testing.T) {
+	made := small(t)
+	run(t, made, "trades")
+	b := small(t)
+	b.Saved = made.cards()
+	out := run(t, b, "trades,natural")
+	if !slices.Equal(out.Skipped, []string{"trades-resnet18-w2-s0"}) || !slices.Equal(out.Measured, []string{"natural-resnet18-w2-s0"}) {
+		t.Errorf("outcome %+v, want trades skipped and natural measured", out)
+	}
+	cards, err := b.Cards()
+	if err != nil || len(cards) != 2 || cards[0].Row != "natural" || cards[1].Row != "trades" || !reflect.DeepEqual(cards[1], card(t, made, "trades")) {
+		t.Fatalf("cards %v (%v), want natural's and the saved one", cards, err)
+	}
+	text, err := os.ReadFile(filepath.Join(b.Dir, "table.csv"))
+	if err != nil || !strings.Contains(string(text), "\ntrades,") || !strings.Contains(string(text), "\nnatural,") {
+		t.Errorf("table (%v):\n%s", err, text)
+	}
+	// the row is not measured by another call either, and with its run folder missing its curves come from the card
+	if fig, err := Lines(cards)[1].Curves(); err != nil || fig == nil {
+		t.Errorf("curves %v, %v", fig, err)
+	}
+
+	for name, change := range map[string]func(*Benchmark){
+		"epochs":   func(b *Benchmark) { b.Epochs = 3 },
+		"attacks":  func(b *Benchmark) { b.AutoAttack = 2 },
+		"preset":   func(b *Benchmark) { b.Preset.Name = "other" },
+		"networks": func(b *Benchmark) { b.Archs = []nn.Arch{{Name: "resnet18", Width: 4, Classes: 10}} },
+		"seeds":    func(b *Benchmark) { b.Seeds = []uint64{1} },
+	} {
+		other := small(t)
+		other.Saved = made.cards()
+		change(other)
+		jobs, err := other.plan(rows(t, "trades"))
+		if err != nil || len(jobs) != 1 || jobs[0].done {
+			t.Errorf("other %s: jobs %+v (%v), want the row still to do", name, jobs, err)
+		}
+	}
+
+	// a saved card replaces one that says that the row failed
+	failed := card(t, b, "natural")
+	failed.Name, failed.Row, failed.Failed = "trades-resnet18-w2-s0", "trades", "no memory"
+	if err := b.writeCard(failed); err != nil {
+		t.Fatal(err)
+	}
+	if cards, err = b.Cards(); err != nil || len(cards) != 2 || cards[1].Failed != "" {
+		t.Errorf("beside a failure: cards %v (%v), want the saved one", cards, err)
 	}
 }
 
@@ -267,12 +318,12 @@ func TestFailure(t *testing.T) {
 // Notebooks get a line an epoch.
 func TestOpen(t *testing.T) {
 	t.Setenv(study.PresetEnv, "ci")
-	b, err := Open("runs")
+	b, err := Open("runs", "cards")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.Preset.Name != "ci" || b.Dir != filepath.Join("runs", "ci", "benchmark") {
-		t.Errorf("preset %s in %s", b.Preset.Name, b.Dir)
+	if b.Preset.Name != "ci" || b.Dir != filepath.Join("runs", "ci", "benchmark") || b.Saved != "cards" {
+		t.Errorf("preset %s in %s and %s", b.Preset.Name, b.Dir, b.Saved)
 	}
 	var out strings.Builder
 	log := perEpoch{&out}
@@ -285,7 +336,7 @@ func TestOpen(t *testing.T) {
 		t.Errorf("progress %q", out.String())
 	}
 	t.Setenv(study.PresetEnv, "huge")
-	if _, err := Open("runs"); err == nil || !strings.Contains(err.Error(), "ci, mini, paper") {
+	if _, err := Open("runs", ""); err == nil || !strings.Contains(err.Error(), "ci, mini, paper") {
 		t.Errorf("unknown preset: error %v", err)
 	}
 }

@@ -43,11 +43,20 @@ type Card struct {
 	Minutes float64 `json:"minutes"` // of training
 	// Loss is the training loss over the first and over the last steps that were logged.
 	Loss [2]float64 `json:"loss"`
+	// History has the validation images' accuracies in the course of training; cards made before 2026-11-28 lack it.
+	History []Moment `json:"history,omitempty"`
 
 	Evaluation  Evaluation    `json:"evaluation"`
 	Checkpoints []*Checkpoint `json:"checkpoints"`
 	Warnings    []string      `json:"warnings"`
 	Config      cureml.Config `json:"config"`
+}
+
+// Moment is what the validation images said after an epoch: the shares that are right as they are and under PGD-10.
+type Moment struct {
+	Epoch  int     `json:"epoch"`
+	Clean  float64 `json:"clean"`
+	Robust float64 `json:"robust"`
 }
 
 // Evaluation is how a card's numbers were measured.
@@ -85,11 +94,16 @@ func (c *Card) Checkpoint(name string) *Checkpoint {
 	return nil
 }
 
-func (b *Benchmark) card(name string) string { return filepath.Join(b.Dir, "cards", name+".json") }
+func (b *Benchmark) cards() string { return filepath.Join(b.Dir, "cards") }
+
+func (b *Benchmark) card(name string) string { return filepath.Join(b.cards(), name+".json") }
 
 // readCard returns nil where there is none.
-func (b *Benchmark) readCard(name string) (*Card, error) {
-	card, err := readCard(b.card(name))
+func (b *Benchmark) readCard(name string) (*Card, error) { return cardIn(b.cards(), name) }
+
+// cardIn returns nil where the folder has no card of that name.
+func cardIn(dir, name string) (*Card, error) {
+	card, err := readCard(filepath.Join(dir, name+".json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -108,9 +122,13 @@ func readCard(path string) (*Card, error) {
 	return c, nil
 }
 
-// Cards are all cards of the benchmark, sorted by their names.
+// Cards are all cards of the benchmark, saved ones included, sorted by their names.
 func (b *Benchmark) Cards() (cards []*Card, err error) {
-	return ReadCards(filepath.Join(b.Dir, "cards"))
+	own, err := ReadCards(b.cards())
+	if err != nil {
+		return nil, err
+	}
+	return b.withSaved(own)
 }
 
 // ReadCards reads all cards in a folder, sorted by their names.
@@ -119,7 +137,6 @@ func ReadCards(dir string) (cards []*Card, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("benchmark: %w", err)
 	}
-	slices.Sort(paths)
 	for _, path := range paths {
 		c, err := readCard(path)
 		if err != nil {
@@ -127,7 +144,12 @@ func ReadCards(dir string) (cards []*Card, err error) {
 		}
 		cards = append(cards, c)
 	}
+	sortCards(cards)
 	return cards, nil
+}
+
+func sortCards(cards []*Card) {
+	slices.SortFunc(cards, func(a, b *Card) int { return strings.Compare(a.Name, b.Name) })
 }
 
 func (b *Benchmark) writeCard(c *Card) error {

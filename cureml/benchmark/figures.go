@@ -1,13 +1,10 @@
 package benchmark
 
 import (
-	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"cure/cureml/recipes"
-	"cure/cureml/study"
 	"cure/viz"
 )
 
@@ -42,25 +39,17 @@ func PublishedTradeoff() (*viz.Figure, error) {
 }
 
 // Curves are the accuracies on the validation images after each epoch, clean and under PGD-10, of the first seed of a
-// line.
-func (b *Benchmark) Curves(l *Line) (*viz.Figure, error) {
-	if len(l.Cards) == 0 {
-		return nil, fmt.Errorf("benchmark: %s has not been measured", l.Title)
+// line; nil where its card has none.
+func (l *Line) Curves() (*viz.Figure, error) {
+	if len(l.Cards) == 0 || len(l.Cards[0].History) == 0 {
+		return nil, nil
 	}
-	m, err := study.ReadMetrics(b.run(l.Cards[0].Name))
-	if err != nil {
-		return nil, err
+	clean, robust := viz.Series{Name: "clean"}, viz.Series{Name: "PGD-10"}
+	for _, m := range l.Cards[0].History {
+		clean.X, clean.Y = append(clean.X, float64(m.Epoch)), append(clean.Y, 100*m.Clean)
+		robust.X, robust.Y = append(robust.X, float64(m.Epoch)), append(robust.Y, 100*m.Robust)
 	}
-	var curves []viz.Series
-	for name, value := range map[string]string{"clean": "val_clean", "PGD-10": "val_robust"} {
-		x, y := m.Series("epoch", value)
-		for i := range y {
-			y[i] *= 100
-		}
-		curves = append(curves, viz.Series{Name: name, X: x, Y: y})
-	}
-	slices.SortFunc(curves, func(a, b viz.Series) int { return strings.Compare(b.Name, a.Name) })
-	return viz.Curves(viz.CurvesOptions{Title: l.Title + ": validation images", XLabel: "epoch", YLabel: "accuracy (%)", Markers: true, Width: 11, Height: 6}, curves...)
+	return viz.Curves(viz.CurvesOptions{Title: l.Title + ": validation images", XLabel: "epoch", YLabel: "accuracy (%)", Markers: true, Width: 11, Height: 6}, clean, robust)
 }
 
 // barsOf are the accuracies of the bars in [Parts].

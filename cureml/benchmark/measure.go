@@ -1,12 +1,14 @@
 package benchmark
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"cure/attacks"
 	"cure/cureml"
@@ -123,7 +125,21 @@ func (c *Card) training(dir string) error {
 	if _, loss := m.Series("epoch", "loss"); len(loss) > 0 {
 		c.Loss = [2]float64{loss[0], loss[len(loss)-1]}
 	}
+	epochs, clean := m.Series("epoch", "val_clean")
+	_, robust := m.Series("epoch", "val_robust")
+	for i, epoch := range epochs {
+		c.History = append(c.History, Moment{int(epoch), clean[i], robust[i]})
+	}
 	return nil
+}
+
+// epochOf is the epoch that a checkpoint is of, counted from 1: of the best one the first with the highest robust accuracy.
+func (c *Card) epochOf(checkpoint string) int {
+	if checkpoint == "last" || len(c.History) == 0 {
+		return c.Epochs
+	}
+	best := slices.MaxFunc(c.History, func(a, b Moment) int { return cmp.Compare(a.Robust, b.Robust) })
+	return best.Epoch
 }
 
 // checkpoint measures one network of the run in dir.
@@ -132,10 +148,7 @@ func (b *Benchmark) checkpoint(ctx context.Context, card *Card, j job, dir, name
 	if err != nil {
 		return err
 	}
-	p := &Checkpoint{Name: name}
-	if p.Epoch, err = epochOf(dir, name, j.config.Epochs); err != nil {
-		return err
-	}
+	p := &Checkpoint{Name: name, Epoch: card.epochOf(name)}
 	if p.Weights, err = fileSum(net.Path); err != nil {
 		return err
 	}
@@ -165,25 +178,6 @@ func (b *Benchmark) checkpoint(ctx context.Context, card *Card, j job, dir, name
 	p.NRR = attacks.NRR(p.Natural, p.CW20)
 	card.Checkpoints = append(card.Checkpoints, p)
 	return nil
-}
-
-// epochOf is the epoch that a checkpoint is of, counted from 1.
-func epochOf(dir, name string, epochs int) (int, error) {
-	m, err := study.ReadMetrics(dir)
-	if err != nil {
-		return 0, err
-	}
-	at, robust := m.Series("epoch", "val_robust")
-	if name == "last" || len(at) == 0 {
-		return epochs, nil
-	}
-	best := 0
-	for i, v := range robust {
-		if v > robust[best] {
-			best = i
-		}
-	}
-	return int(at[best]), nil
 }
 
 // attack carries out attacks on a network, or goes on with them, or has the report of those that were carried out elsewhere.

@@ -20,9 +20,9 @@ import (
 )
 
 // Open is the benchmark of a notebook: of the preset that CURE_PRESET names, in the folder of root that is called as the
-// preset, such as runs/mini/benchmark. Progress goes to standard output, a line an epoch. XLA is installed where it is
+// preset, such as runs/mini/benchmark; rows that have a card in saved are done. Progress goes to standard output, a line an epoch. XLA is installed where it is
 // missing.
-func Open(root string) (*Benchmark, error) {
+func Open(root, saved string) (*Benchmark, error) {
 	size, err := study.FromEnv()
 	if err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func Open(root string) (*Benchmark, error) {
 	device := func() (compute.Backend, error) {
 		return backend.Open(backend.Options{Name: p.Backend, Install: true, Deterministic: true})
 	}
-	return &Benchmark{Preset: p, Dir: filepath.Join(root, p.Name, "benchmark"), OpenSets: SetsOf(size.Data), OpenDevice: device, Log: perEpoch{os.Stdout}}, nil
+	return &Benchmark{Preset: p, Dir: filepath.Join(root, p.Name, "benchmark"), Saved: saved, OpenSets: SetsOf(size.Data), OpenDevice: device, Log: perEpoch{os.Stdout}}, nil
 }
 
 // perEpoch passes lines of progress on, but not those about training steps.

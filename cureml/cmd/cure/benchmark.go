@@ -28,6 +28,7 @@ type benchmarkFlags struct {
 	backend      string
 
 	methods, seeds, test string
+	saved                string
 	autoattack, rows     int
 	devices              int
 	table                bool
@@ -72,6 +73,7 @@ Presets: ci (minutes, to see that it runs), mini (two cores, the images inside t
 	fs.IntVar(&f.devices, "devices", 1, "devices that share batches and rows")
 	fs.BoolVar(&f.table, "table", false, "only make the table of the cards that are there")
 	fs.StringVar(&f.out, "out", "", "folder")
+	fs.StringVar(&f.saved, "saved", "", "folder of cards that were made elsewhere, such as results/benchmark: their rows are done")
 	fs.StringVar(&f.backend, "backend", "", backendHelp)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runBenchmark(cmd, f) }
 	return cmd
@@ -145,6 +147,11 @@ func (f *benchmarkFlags) open(typed *pflag.FlagSet) (*benchmark.Benchmark, error
 	if info, err := os.Stat(f.out); err == nil && !info.IsDir() {
 		return nil, usage("--out: %s is a file: want a folder", f.out)
 	}
+	if f.saved != "" {
+		if err := exists("--saved", f.saved); err != nil {
+			return nil, err
+		}
+	}
 	if f.epochs < 0 {
 		return nil, usage("--epochs %d: want 1 or more, or 0 for the recipes'", f.epochs)
 	}
@@ -167,7 +174,7 @@ func (f *benchmarkFlags) open(typed *pflag.FlagSet) (*benchmark.Benchmark, error
 	if err != nil {
 		return nil, err
 	}
-	b := &benchmark.Benchmark{Preset: p, Dir: filepath.Clean(f.out), Seeds: seeds, Epochs: f.epochs, Rows: f.rows, Devices: f.devices}
+	b := &benchmark.Benchmark{Preset: p, Dir: filepath.Clean(f.out), Saved: f.saved, Seeds: seeds, Epochs: f.epochs, Rows: f.rows, Devices: f.devices}
 	open, err := f.images(p)
 	if err != nil {
 		return nil, err

@@ -42,6 +42,10 @@ func TestBenchmark(t *testing.T) {
 	if again := cure(t, dir, "benchmark", "--preset", "ci", "--table", "--out", "out"); again.stdout != failing.stdout {
 		t.Errorf("--table wrote\n%s\nwant\n%s", again.stdout, failing.stdout)
 	}
+	elsewhere := cure(t, dir, strings.Fields("benchmark --preset ci --epochs 1 --methods natural --saved out/cards --out other")...)
+	if !strings.Contains(elsewhere.stdout, "Natural  resnet18-w2  last") || strings.Contains(elsewhere.stderr, "training") {
+		t.Errorf("with a saved card:\n%s\n%s", elsewhere.stdout, elsewhere.stderr)
+	}
 	wantFailure(t, finish(t, command(dir, "benchmark", "--preset", "ci", "--out", "out", "--methods", "natural")), 2, "is of other settings (epochs 1 -> 2")
 }
 

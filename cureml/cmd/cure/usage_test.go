@@ -223,6 +223,7 @@ func TestUsage(t *testing.T) {
 		{"analyze sparsity --attack natural", "natural attacks nothing: want attacks"},
 
 		{"benchmark", "--out is missing"},
+		{"benchmark --out o --saved none", "--saved: none: no such file or folder"},
 		{"benchmark --out new --preset huge", `unknown preset "huge": accepted are ci, mini, paper`},
 		{"benchmark --out new --methods trades,sgd", `--methods: recipes: unknown row "sgd": accepted are natural, at, trades`},
 		{"benchmark --out new --arch vgg", `--arch: nn: unknown arch "vgg"`},
