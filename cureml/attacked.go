@@ -65,7 +65,6 @@ func (p *programs) beginGraph(f *Frame, in []*Node) []*Node {
 func (p *programs) attackGraph(f *Frame, in []*Node) []*Node {
 	rest := p.share(f, in)
 	f.X, f.Context = rest[0], rest[1:1+p.contexts]
-	f.Student.FixedNorm = p.cfg.fixedNorms()
 	next := p.method.Inner.step(f, rest[1+p.contexts:])
 	p.perAttack = int64(f.Student.Tracked)
 	return next

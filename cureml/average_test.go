@@ -114,3 +114,33 @@ func TestAverage(t *testing.T) {
 		t.Errorf("LoadRun from the checkpoint: %v", err)
 	}
 }
+
+// TestAverageInWarmup: the average follows the student through the natural epochs before CURE too.
+func TestAverageInWarmup(t *testing.T) {
+	c := smallConfig("cure-eff")
+	c.Epochs, c.Attack.Steps, c.EvalEvery, c.Cure.WarmupEpochs = 2, 1, 0, 1
+	c.Average = AverageConfig{Decay: 0.9, Start: 1}
+	steps := 0
+	x := trial{config: c, sets: smallSets(t), hook: func(r *run, _ int) {
+		if steps++; steps > r.batcher.perEpoch {
+			return
+		}
+		for _, name := range []string{"conv1.weight", "bn1.running_mean"} {
+			now, err := r.memory.host(student + "/" + name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			average, err := r.memory.host(Averaged + "/" + name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(now, average) {
+				t.Errorf("step %d: %s of the average is not the student's", steps, name)
+			}
+		}
+	}}
+	x.whole(t)
+	if steps == 0 {
+		t.Error("no step was looked at")
+	}
+}

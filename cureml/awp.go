@@ -19,7 +19,7 @@ import (
 // d_l from one step of a second optimizer (only its direction counts, not its rate). Norms, biases and frozen blocks are
 // not perturbed. Entries that CURE conserves keep their bits. A logged plain_loss is the loss before the perturbation.
 //
-// γ is 0.01 with AT and 0.005 with TRADES there; TRADES trains its first 10 of 200 epochs without, AT none. A step costs
+// γ is 0.01 with AT and 0.005 with TRADES there; TRADES trains its first 9 of 200 epochs without, AT none. A step costs
 // one more pass forward and back; epochs before Start cost nothing.
 type AWPConfig struct {
 	Gamma float64 `json:"gamma"` // 0 switches it off

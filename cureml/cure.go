@@ -19,6 +19,13 @@ import (
 //   - rgp_soft, mode `rgp_soft`: L = CE(x) + β·KL + γ·L_CR; the signed score α·∂CE(x)/∂w + (1-α)·∂KL/∂w decides, and
 //     only tensors named conv1, the stem excepted, are masked.
 //
+// The code has two modes more: `rgp_old` (the KL in place of CE(x') in `released`), and none at all, its default, which is
+// rgp_soft with Cure.Percentile = 0. The paper says that the rate of revision decays as training advances, but not how; the
+// code's constant r = 0.2 is used. Its decay d rises as in the code (Cure.EMAWarm), without which the runs of a few hundred
+// steps of small studies would be drawn to the natural network to their end; the 200 epochs of the paper are past that
+// after the first three. Eps and step size are the code's 0.031 and 0.007, as in TRADES; the paper's 8/255 and ε/4 are in
+// the paper-scale recipes.
+//
 // paper and released mask every tensor but the classifier (norms included); Cure.MaskClassifier adds it to face paper.
 // The released code's weights β = 5 and α apply as in methods there; gradients never flow into the revision model.
 func CURE(c Config) Method {
@@ -110,7 +117,7 @@ func cureReleasedSoft(c CureConfig, u *Update, t cureTerms) (loss *Node, grads, 
 	grads, scores = u.Gradient(loss), make([]*Node, len(u.Names))
 	nat, rob := u.Gradient(t.ceNat), u.Gradient(t.kl)
 	for i, name := range u.Names {
-		if strings.Contains(name, "conv1") && i > 0 { // tensor 0 is the stem
+		if strings.Contains(name, "conv1") && u.Student.Arch.Block(name) != nn.StemBlock {
 			// The released code differentiates KL here, without the β that the loss gives it.
 			scores[i] = Add(MulScalar(nat[i], c.Alpha), MulScalar(rob[i], 1-c.Alpha))
 		}

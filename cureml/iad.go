@@ -1,6 +1,8 @@
 package cureml
 
 import (
+	"maps"
+
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive
 
 	"cure/attacks"
@@ -56,7 +58,7 @@ func IAD1(c Config) Method {
 	return Method{Name: "iad-1", Inner: distilling(c), Networks: networks, Scalars: c.Iad.scalars(), Update: func(u *Update) Outcome {
 		student := u.introspective()
 		if c.Iad.ReleasedBN {
-			u.Student.Forward(nn.Train, u.X)
+			u.again(u.Scalar(introspects))
 		}
 		t := u.Nets[RobustTeacher]
 		teacher := views{nat: t.Forward(nn.Eval, u.X), adv: t.Forward(nn.Eval, u.Adv)}
@@ -107,6 +109,18 @@ func (u *Update) introspective() (student views) {
 	student.adv = u.Student.Forward(nn.Train, u.Adv)
 	student.nat = u.Student.Forward(nn.Train, u.X)
 	return student
+}
+
+// again passes x through the student once more, in mode T, where on is 1: its running statistics move, and nothing else. The
+// number of passes that PyTorch keeps beside them (num_batches_tracked) is one of the program and counts it in any case.
+func (u *Update) again(on *Node) {
+	before := maps.Clone(u.Student.Vars)
+	u.Student.Forward(nn.Train, u.X)
+	for name, now := range u.Student.Vars {
+		if was := before[name]; was != now {
+			u.Student.Vars[name] = Where(GreaterThan(on, ZerosLike(on)), now, was)
+		}
+	}
 }
 
 // trust is A [B], from the teacher's logits on x'. p^β is exp(-β·CE).

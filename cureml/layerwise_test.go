@@ -56,6 +56,24 @@ func TestLayerwise(t *testing.T) {
 	}
 }
 
+// TestLayerwiseContext: an attack whose context is a pass in mode T, as that of adr-trades, leaves frozen statistics alone.
+func TestLayerwiseContext(t *testing.T) {
+	c := smallConfig("adr-trades")
+	path, start := startFile(t, c)
+	c.Init, c.Attack.BN, c.Layerwise = path, "T", LayerwiseConfig{Train: "4"}
+	dir := filepath.Join(t.TempDir(), "run")
+	trainSmall(t, c, dir, false)
+	end, err := LoadRun(dir, Student)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tensor := range start.Tensors {
+		if same := slices.Equal(start.Values[tensor.Name], end.Values[tensor.Name]); same != c.frozen(tensor.Name) {
+			t.Errorf("%s keeps its bits: %v, want %v", tensor.Name, same, c.frozen(tensor.Name))
+		}
+	}
+}
+
 // TestLayerwiseWhole: U-12345 with the stem is plain adversarial training, to the bit.
 func TestLayerwiseWhole(t *testing.T) {
 	c := smallConfig("at")

@@ -22,7 +22,7 @@ var methods = map[string]recipe{
 	"at":         {build: AT, tune: tuneAT, check: checkAT},
 	"trades":     {build: Trades, tune: tuneTrades, check: checkTrades},
 	"mart":       {build: Mart, tune: tuneMart, check: checkMart},
-	"fat":        {build: FAT, tune: tuneFAT, check: checkFAT},
+	"fat":        {build: FAT, tune: tuneFAT, check: func(c Config) error { return first(checkAT(c), checkFAT(c)) }},
 	"fat-trades": {build: FATTrades, tune: tuneFATTrades, check: checkFATTrades},
 	"fat-mart":   {build: FATMart, tune: tuneFATMart, check: checkFATMart},
 	"st-at":      {build: ST, tune: tuneST, check: checkST},
@@ -37,7 +37,7 @@ var methods = map[string]recipe{
 	"cure-eff":   {build: CURE, tune: tuneCure, check: checkCure},
 
 	// Further ones that its readers know.
-	"fast-at":         {build: FastAT, tune: tuneFast},
+	"fast-at":         {build: FastAT, tune: tuneFast, check: checkAT},
 	"free-at":         {build: FreeAT, tune: tuneFree, check: checkFree},
 	"hat":             {build: HAT, tune: tuneHat, check: checkHat},
 	"lbgat":           {build: LBGAT, tune: tuneLbgat, check: checkLbgat},
@@ -116,7 +116,11 @@ type phase struct {
 func (c Config) phases(m Method) ([]phase, error) {
 	list := []phase{{method: m}}
 	if warmup := c.warmup(); warmup > 0 && m.network(Revision) {
-		list = []phase{{method: Natural(c)}, {from: warmup, since: warmup, method: m, copies: []string{Revision}}}
+		natural := Natural(c)
+		if c.Average.Decay > 0 {
+			natural.Networks = append(natural.Networks, c.Average.network())
+		}
+		list = []phase{{method: natural}, {from: warmup, since: warmup, method: m, copies: []string{Revision}}}
 	}
 	last := &list[len(list)-1]
 	plain, from := c.unwrapped()

@@ -34,6 +34,9 @@ func (p *programs) compile(name string, reads, writes []string, build func(f *Fr
 		for _, net := range f.Nets {
 			net.Compute = dtype
 		}
+		if f.Student != nil {
+			f.Student.FixedNorm = p.cfg.fixedNorms()
+		}
 		rest := build(f, inputs[len(reads):])
 		outputs := make([]*Node, 0, len(writes)+len(rest))
 		for _, name := range writes {

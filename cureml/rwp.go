@@ -24,7 +24,7 @@ import (
 // not summed over classes. Those do not broadcast unless B is 1 or the number of classes, and where they do, the threshold
 // judges single entries. There is no option for that: the KL is summed over classes here.
 //
-// γ is 0.01 with AT and 0.005 with TRADES there, which begins at epoch 10 of 200. A step costs Rounds more passes
+// γ is 0.01 with AT and 0.005 with TRADES there, which begins at the tenth of 200 epochs. A step costs Rounds more passes
 // forward and back; epochs before Start cost nothing. D is kept in cells rwp/NAME.
 type RWPConfig struct {
 	Gamma     float64 `json:"gamma"`               // 0 switches it off

@@ -131,7 +131,6 @@ func (p *programs) outer(f *Frame, in []*Node) *Update {
 	rest := p.share(f, in)
 	f.X = pixels(rest[0])
 	u := &Update{Frame: *f, Names: p.cfg.trained()}
-	u.Student.FixedNorm = p.cfg.fixedNorms()
 	if p.method.Inner != nil {
 		u.Context, u.State = rest[1:1+p.contexts], rest[1+p.contexts:]
 		u.Adv = u.State[0]

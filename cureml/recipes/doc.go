@@ -23,6 +23,7 @@
 // # Where numbers come from
 //
 // Paper-scale settings are those of the official codes that the doc comment of each method names, where these agree with
-// the papers; a row's Note says where they do not. Published values are in per cent and carry their source. Values that
+// the papers; a row's Note says where they do not. Images are not normalised, as in TRADES and CURE; the codes of Rice et
+// al., Pang et al., AWP, RWP, Fast-AT and SCORE do that. Published values are in per cent and carry their source. Values that
 // could not be confirmed are left out. Known misprints are kept as printed and have a footnote.
 package recipes

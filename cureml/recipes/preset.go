@@ -41,7 +41,7 @@ var CI = Preset{
 	},
 }
 
-// Mini trains small networks on the 5,085 images inside the program, 508 of which are held out: 71 steps are an epoch. Two
+// Mini trains small networks on the 5,085 images inside the program, 509 of which are held out: 71 steps are an epoch. Two
 // cores get through batches of 64 faster, an image for an image, than through those of 128 (results/bench-steps.json); the
 // rate is halved with the batch.
 var Mini = Preset{
@@ -121,11 +121,21 @@ func (p Preset) Config(r Row, a nn.Arch, seed uint64, runs string) (cureml.Confi
 // Folder is the name of a row's run folder, and of what is measured on it.
 func Folder(row string, a nn.Arch, seed uint64) string { return fmt.Sprintf("%s-%s-s%d", row, a, seed) }
 
-// Shorten gives c another number of epochs, and moves the milestones of its schedule in proportion.
+// Shorten gives c another number of epochs, and moves in proportion what begins or ends at some epoch: milestones of the
+// schedule, perturbations and averages of weights, warm-ups.
 func Shorten(c *cureml.Config, epochs int) {
+	moved := func(epoch int) int { return int(math.Round(float64(epoch) * float64(epochs) / float64(c.Epochs))) }
 	milestones := slices.Clone(c.Schedule.Milestones)
 	for i, m := range milestones {
-		milestones[i] = 1 + int(math.Round(float64(m-1)*float64(epochs)/float64(c.Epochs)))
+		milestones[i] = 1 + moved(m-1)
+	}
+	for _, begin := range []*int{&c.AWP.Start, &c.RWP.Start, &c.Average.Start} {
+		*begin = min(moved(*begin), epochs-1)
+	}
+	for _, warmup := range []*int{&c.Cure.WarmupEpochs, &c.Dafa.WarmupEpochs} {
+		if *warmup > 0 { // 0 has a meaning of its own
+			*warmup = max(1, moved(*warmup))
+		}
 	}
 	c.Schedule.Milestones, c.Epochs = milestones, epochs
 }

@@ -197,6 +197,26 @@ func TestShorten(t *testing.T) {
 	if !slices.Equal(again.Schedule.Milestones, []int{100, 150}) {
 		t.Errorf("the recipe's own milestones became %v", again.Schedule.Milestones)
 	}
+	for _, row := range Rows() { // none begins anything after its end
+		for _, epochs := range []int{2, 10} {
+			c, err := Paper.Config(row, Paper.Arch, 0, "runs")
+			if err != nil {
+				t.Fatal(err)
+			}
+			Shorten(&c, epochs)
+			if err := c.Validate(); err != nil {
+				t.Errorf("%s in %d epochs: %v", row.Name, epochs, err)
+			}
+		}
+	}
+	if c, _ = Paper.Config(must(t, "trades-awp"), Paper.Arch, 0, "runs"); c.AWP.Start != 9 {
+		t.Errorf("awp.start %d, want 9", c.AWP.Start)
+	}
+	c.Average.Start, c.RWP.Start, c.Cure.WarmupEpochs, c.Dafa.WarmupEpochs = 100, 199, 80, 1
+	Shorten(&c, 20)
+	if got := []int{c.AWP.Start, c.Average.Start, c.RWP.Start, c.Cure.WarmupEpochs, c.Dafa.WarmupEpochs}; !slices.Equal(got, []int{1, 10, 19, 8, 1}) {
+		t.Errorf("starts and warm-ups %v, want a tenth of 9, 100, 199, 80, and 1", got)
+	}
 }
 
 func TestChanges(t *testing.T) {
@@ -220,7 +240,7 @@ func TestExpected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// 6 epochs of 4,577 images, and half of 508 to select, 71 a second: 6.8 minutes
+	// 6 epochs of 4,576 images, and half of 509 to select, 71 a second: 6.8 minutes
 	if got := Mini.Expected(must(t, "trades"), c); got != "about 7 minutes on two idle CPU cores, going by measured steps" {
 		t.Errorf("mini: %q", got)
 	}

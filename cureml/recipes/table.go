@@ -69,7 +69,7 @@ func tableRows() []Row {
 				published(87.72, 46.69, 43.14, none),
 				published(86.60, 49.86, 47.48, 49.35, Note{"row", "Three networks in one row, by the digits of FAT's README: 86.60 is FAT-TRADES with beta 6 (PGD-20 55.98), " +
 					"49.86 is FAT with eps 16/255 on WRN-32-10 (natural 87.00), 49.35 is FAT-TRADES with beta 1 (natural 89.94)."}).
-					elsewhere("FAT's README, WRN-32-10, eps 8/255, PGD without random start: natural 89.34, PGD-20 46.13, C&W 46.82; RobustBench, FAT-TRADES: natural 84.52, AutoAttack 53.51")),
+					elsewhere("FAT's README, WRN-32-10, eps 8/255, PGD without random start: natural 89.34, PGD-20 46.13, C&W 46.82; RobustBench, probably FAT-TRADES: natural 84.52, AutoAttack 53.51")),
 			Source: "Zhang et al., ICML 2020 (zjfheart/Friendly-Adversarial-Training FAT.py)"},
 
 		{Name: "st-at", Title: "ST-AT", Kind: Table, Method: "st-at", Cost: 2.5,
@@ -106,8 +106,8 @@ func tableRows() []Row {
 			Paper: everywhere(steps(110, 5e-4, 100, 105)),
 			Published: of(
 				published(82.39, 53.70, 49.94, none),
-				published(85.24, 57.07, 53.58, 55.45, Note{"row", "Two networks in one row: natural, PGD-20 and C&W are those of LAS-TRADES, AutoAttack that of LAS-PGD-AT."}).
-					elsewhere("RobustBench, the variant with AWP: natural 84.98, AutoAttack 56.26")),
+				published(85.24, 57.07, 53.58, 55.45, Note{"row", "Two networks in one row: natural, PGD-20 and C&W are probably those of LAS-TRADES, AutoAttack that of LAS-PGD-AT."}).
+					elsewhere("RobustBench, probably the variant with AWP: natural 84.98, AutoAttack 56.26")),
 			Source: "Jia et al., CVPR 2022 (jiaxiaojunQAQ/LAS-AT LAS_PGD_AT)"},
 
 		{Name: "cure", Title: "CURE", Kind: Table, Method: "cure", Init: "natural", Cost: 1.23,
@@ -117,7 +117,7 @@ func tableRows() []Row {
 				published(87.05, 58.28, 52.10, 55.25)),
 			Source: "Gowda, Zonooz and Arani, ICLR 2024, table 9 (NeurAI-Lab/CURE)",
 			Note: "Weight decay 5e-4, the released code's default, as the 5e-3 of table 9 is implausible beside it and the README's 7e-4; " +
-				"schedule of the released code."},
+				"schedule of the released code, and its rise of the revision model's decay, min(1-1/(t+1), 0.999), which is over after 1,000 of 78,000 steps."},
 	}
 }
 
@@ -126,8 +126,8 @@ var fatSchedule = optim.Schedule{Kind: "step", Max: 0.1, Milestones: []int{60, 9
 
 // curePaper has the constants of CURE's table 9.
 var curePaper = map[string]Training{
-	resnet18:   steps(200, 5e-4, 100, 150).with("cure.percentile=0.3", "cure.alpha=0.1", "cure.gamma=1"),
-	wideResNet: steps(200, 5e-4, 100, 150).with("cure.percentile=0.5", "cure.alpha=0.3", "cure.gamma=0.5"),
+	resnet18:   steps(200, 5e-4, 100, 150).with("attack.eps=8/255", "attack.step_size=2/255", "cure.percentile=0.3", "cure.alpha=0.1", "cure.gamma=1"),
+	wideResNet: steps(200, 5e-4, 100, 150).with("attack.eps=8/255", "attack.step_size=2/255", "cure.percentile=0.5", "cure.alpha=0.3", "cure.gamma=0.5"),
 }
 
 // publishedCURE is CURE's own row for ResNet-18.

@@ -161,15 +161,22 @@ func (r *LayerwiseResult) Change() (*viz.Figure, error) {
 	})
 }
 
+// followed are the variants that [LayerwiseResult.Training] shows of more than there are colours.
+var followed = []string{"1", "2", "3", "4", "12", "23", "34", "12345"}
+
+// few are the rows of a group, or those followed where there are too many.
+func (g layerwiseGroup) few() []LayerwiseRow {
+	if len(g.rows) <= len(viz.Palette) {
+		return g.rows
+	}
+	return slices.DeleteFunc(slices.Clone(g.rows), func(row LayerwiseRow) bool { return !slices.Contains(followed, row.Blocks) })
+}
+
 // Training are curves of the accuracy under attack: on test images where they were measured between epochs, else on the
-// batches trained on. Of many variants the single blocks and the whole network are shown.
+// batches trained on. Of many variants the single stages, pairs of neighbouring stages and the whole network are shown.
 func (r *LayerwiseResult) Training() (*viz.Figure, error) {
-	const most = 8 // colours
 	return r.perGroup(func(g layerwiseGroup) (*viz.Figure, error) {
-		rows := slices.Clone(g.rows)
-		if len(rows) > most {
-			rows = slices.DeleteFunc(rows, func(row LayerwiseRow) bool { return len(row.Blocks) > 1 && row.Blocks != "23" && row.Blocks != "12345" })
-		}
+		rows := g.few()
 		where, of := "test images", func(row LayerwiseRow) Curve { return row.Test }
 		if slices.ContainsFunc(rows, func(row LayerwiseRow) bool { return len(row.Test.Shares) == 0 }) {
 			where, of = "training batches", func(row LayerwiseRow) Curve { return row.Training }

@@ -213,6 +213,25 @@ func TestLayerwiseConfigs(t *testing.T) {
 	}
 }
 
+// Of the whole study, the curves of training are as many as there are colours; of a few variants, none is left out.
+func TestFollowed(t *testing.T) {
+	var all layerwiseGroup
+	for _, b := range allBlocks {
+		all.rows = append(all.rows, LayerwiseRow{Variant: Variant{Blocks: b}})
+	}
+	var got []string
+	for _, row := range all.few() {
+		got = append(got, row.Blocks)
+	}
+	if !slices.Equal(got, followed) || len(got) != len(viz.Palette) {
+		t.Errorf("of all variants %v, want %v, as many as the %d colours", got, followed, len(viz.Palette))
+	}
+	some := layerwiseGroup{rows: all.rows[len(all.rows)-len(viz.Palette):]}
+	if n := len(some.few()); n != len(viz.Palette) || len(all.rows) != len(allBlocks) {
+		t.Errorf("%d of %d variants, want all; the group has %d left, want %d", n, len(viz.Palette), len(all.rows), len(allBlocks))
+	}
+}
+
 // By the measured times of steps (results/bench-steps.json: 0.9 s for TRADES on 64 images, more than AT needs), training
 // in preset mini takes less than the limits of the studies, with a fifth to spare for attacks and compilation.
 func TestMiniTime(t *testing.T) {

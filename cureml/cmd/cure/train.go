@@ -100,8 +100,11 @@ func (f trainFlags) base(typed *pflag.FlagSet) (c cureml.Config, err error) {
 			return c, err
 		}
 	}
-	if typed.Changed("method") {
-		c.Method = f.method
+	if typed.Changed("method") && f.method != c.Method {
+		if resuming && f.config == "" {
+			return c, usage("--method %s: %s holds a run of %s; leave --method out to go on with it, or choose another folder", f.method, f.out, c.Method)
+		}
+		return c, usage("--method %s: %s is of %s, whose settings are others; leave --method out, or use --set", f.method, f.config, c.Method)
 	}
 	if cureml.IsRun(f.out) && !f.resume && !f.printConfig {
 		return c, usage("--out: %s holds a run already: go on with it with --resume, or choose another folder", f.out)
@@ -110,6 +113,9 @@ func (f trainFlags) base(typed *pflag.FlagSet) (c cureml.Config, err error) {
 }
 
 func (f trainFlags) run(cmd *cobra.Command, c cureml.Config) error {
+	if c.Method == "cure" && c.Init == "" && c.Cure.WarmupEpochs == 0 && !cureml.IsRun(f.out) {
+		fmt.Fprintln(cmd.ErrOrStderr(), "warning: cure starts from random weights: it is meant for a naturally trained network (--init); cure-eff trains one first")
+	}
 	if c.Init != "" {
 		if err := weightsExist("--init", c.Init); err != nil {
 			return err

@@ -118,6 +118,7 @@ func TestTrainInterrupted(t *testing.T) {
 	}
 	cure(t, dir, "export", "run", "--out", "early.safetensors")
 	wantFailure(t, finish(t, command(dir, strings.Fields("train --resume --out run --lr 0.3")...)), 1, "was started with another config: schedule.max 0.2 -> 0.3")
+	wantFailure(t, finish(t, command(dir, strings.Fields("train --resume --out run --method cure")...)), 2, "--method cure: run holds a run of natural; leave --method out")
 	wantFailure(t, finish(t, command(dir, strings.Fields("export run --network best --out best.safetensors")...)), 1, "only runs with a validation split select one")
 
 	cure(t, dir, "train", "--resume", "--out", "run")
