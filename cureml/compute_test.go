@@ -19,6 +19,7 @@ func TestCompute(t *testing.T) {
 	losses := func(compute string) (values []float64) {
 		c := smallConfig("natural")
 		c.Epochs, c.Compute, c.LogEvery, c.EvalEvery = 1, compute, 1, 0
+		c.Schedule.Max = 1e-4 // at a usual rate, such a small network is elsewhere after a step, whatever rounds differently
 		dir := filepath.Join(t.TempDir(), "run")
 		if _, err := Train(t.Context(), device, c, smallSets(t), dir, false, nil); err != nil {
 			t.Fatal(err)
@@ -55,7 +56,7 @@ func TestCompute(t *testing.T) {
 		t.Fatalf("%d losses, want 3", len(full))
 	}
 	for i := range full {
-		if apart := math.Abs(half[i]-full[i]) / full[i]; apart == 0 || apart > 0.05 {
+		if apart := math.Abs(half[i]-full[i]) / full[i]; apart == 0 || apart > 0.01 {
 			t.Errorf("step %d: loss %v in bfloat16, %v in float32", i, half[i], full[i])
 		}
 	}
