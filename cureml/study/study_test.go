@@ -22,7 +22,7 @@ func small(t *testing.T) (*Study, cureml.Config) {
 	t.Helper()
 	p := presets[0]
 	p.TrainImages, p.TestImages = 24, 6
-	s := &Study{Preset: p, Dir: t.TempDir(), device: mltest.Backend(t)}
+	s := &Study{Preset: p, Dir: t.TempDir(), device: mltest.GoBackend(t)}
 	c := s.Config("natural")
 	c.Epochs, c.Batch, c.EvalEvery = 2, 8, 0
 	return s, c
