@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 )
 
 // conclude fills in what follows from the results: accuracies, norm and eps, warnings and flags.
@@ -52,7 +53,11 @@ func (r *Report) describeBudgets(list []Attack) {
 		}
 	}
 	if len(budgets) > 1 {
-		r.warn("the attacks have different budgets, so the robust accuracy over all of them belongs to no single eps: %v", budgets)
+		var list []string
+		for _, b := range budgets {
+			list = append(list, fmt.Sprintf("%s %.4g", b.Norm, b.Eps))
+		}
+		r.warn("the attacks have different budgets, so the robust accuracy over all of them belongs to no single eps: %s", strings.Join(list, ", "))
 	}
 }
 

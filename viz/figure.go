@@ -32,8 +32,8 @@ func (f *Figure) PNG() ([]byte, error) {
 	if f == nil || f.img == nil {
 		return nil, errNilFigure
 	}
-	if exact := exactPalette(f.img, paletteSize); exact != nil {
-		return encode(paletted(f.img, exact))
+	if list := shades(f.img); len(list) <= paletteSize {
+		return encode(paletted(f.img, choose(list)))
 	}
 	return encode(f.img)
 }

@@ -29,7 +29,7 @@ func (t *Table) message() (*protocol.DisplayData, error) {
 	return &protocol.DisplayData{Data: map[protocol.MIMEType]any{protocol.MIMETextHTML: text}}, nil
 }
 
-// Show displays figures (as PNG, drawings in 256 colours) and tables (as HTML) under the running cell of
+// Show displays figures (as PNG, in 256 colours) and tables (as HTML) under the running cell of
 // a GoNB notebook, and returns once the notebook has them. Outside a notebook it
 // displays nothing; what cannot be displayed is an error in both places.
 func Show(items ...Showable) error {

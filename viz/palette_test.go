@@ -6,11 +6,12 @@ import (
 	"image/color"
 	"image/png"
 	"math"
+	"slices"
 	"testing"
 )
 
-// TestCompact: what a notebook gets of every kind of picture has the same size; a drawing has at most 256 colours, which are
-// on average less than two thirds of a grey level away; photographs keep their bits.
+// TestCompact: what a notebook gets of every kind of picture has the same size and at most 256 colours, which are on average
+// less than a grey level away; the page stays white.
 func TestCompact(t *testing.T) {
 	smaller := 0
 	for _, s := range samples {
@@ -33,12 +34,11 @@ func TestCompact(t *testing.T) {
 		if got.Bounds() != fig.img.Bounds() {
 			t.Fatalf("%s: %v, want %v", s.name, got.Bounds(), fig.img.Bounds())
 		}
-		_, few := got.(*image.Paletted)
-		if drawing := exactPalette(fig.img, mostOfDrawing) != nil; few != drawing {
-			t.Errorf("%s: a palette: %v, a drawing: %v", s.name, few, drawing)
-		}
-		if away := meanDifference(got, fig.img); away > 2./3 || !few && away > 0 {
+		if away := meanDifference(got, fig.img); away > 1 {
 			t.Errorf("%s: %.3f grey levels away", s.name, away)
+		}
+		if r, g, b, _ := got.At(0, 0).RGBA(); r != 0xffff || g != 0xffff || b != 0xffff {
+			t.Errorf("%s: the page is %v, want white", s.name, got.At(0, 0))
 		}
 		if len(data) > len(full) {
 			t.Errorf("%s: %d bytes, the whole picture has %d", s.name, len(data), len(full))
@@ -55,18 +55,36 @@ func TestCompact(t *testing.T) {
 	}
 }
 
-// TestExactPalette: as many colours as are allowed, and one more.
-func TestExactPalette(t *testing.T) {
+// TestChoose: up to 256 colours are kept as they are; of more, the frequent and the far away ones are, and no colour is far
+// from its stand-in.
+func TestChoose(t *testing.T) {
 	img := image.NewRGBA(image.Rect(0, 0, 16, 16))
 	for i := range 256 {
 		img.SetRGBA(i%16, i/16, color.RGBA{uint8(i), 0, 0, 255})
 	}
-	p := exactPalette(img, 256)
-	if len(p) != 256 || exactPalette(img, 255) != nil {
-		t.Errorf("%d colours of 256, and %v of 255", len(p), exactPalette(img, 255))
+	p := choose(shades(img))
+	if away := meanDifference(paletted(img, p), img); len(p) != 256 || away != 0 {
+		t.Errorf("%d colours, %v grey levels away, want all 256 colours as they are", len(p), away)
 	}
-	if away := meanDifference(paletted(img, p), img); away != 0 {
-		t.Errorf("%v grey levels away with the exact palette", away)
+
+	wide := image.NewRGBA(image.Rect(0, 0, 64, 64)) // white, 1,024 shades of a ramp, one red pixel
+	for i := range 64 * 64 {
+		c := color.RGBA{255, 255, 255, 255}
+		if i < 1024 {
+			c = color.RGBA{uint8(i / 4), uint8(i / 4), uint8(i % 4), 255}
+		}
+		wide.SetRGBA(i%64, i/64, c)
+	}
+	red := color.RGBA{255, 0, 0, 255}
+	wide.SetRGBA(63, 63, red)
+	p = choose(shades(wide))
+	if len(p) != paletteSize || !slices.Contains(p, color.Color(red)) || !slices.Contains(p, color.Color(color.RGBA{255, 255, 255, 255})) {
+		t.Errorf("%d colours, want %d with white and red", len(p), paletteSize)
+	}
+	for _, s := range shades(wide) {
+		if c := p.Convert(s.RGBA).(color.RGBA); apart(c, s.RGBA) > 12 {
+			t.Errorf("%v became %v", s.RGBA, c)
+		}
 	}
 }
 

@@ -18,9 +18,12 @@ type TransferOptions struct {
 	Seed    uint64           `json:"seed"`
 }
 
-// DefaultTransfer has PGD-20, and an attack that was made to transfer.
+// DefaultTransfer has PGD-20, and within the same budget an attack that was made to transfer.
 func DefaultTransfer() TransferOptions {
 	list, _ := attacks.ParseList("pgd20,mi-fgsm") // which exist
+	momentum := list[1].Method.(attacks.Momentum)
+	momentum.Ball = list[0].Method.Budget()
+	list[1].Method = momentum
 	return TransferOptions{Attacks: list}
 }
 
