@@ -24,7 +24,7 @@ type Benchmark struct {
 	recipes.Preset
 	Dir string
 	// Saved is a folder with cards that were made elsewhere, such as on another machine; "" for none. A row that has one there,
-	// of the same settings and attacks, is done.
+	// of the same settings and attacks, is done, AutoAttack being allowed to be missing.
 	Saved string
 	Archs []nn.Arch // networks to train each row on
 	Seeds []uint64  // 0 alone where empty
@@ -170,18 +170,19 @@ func (b *Benchmark) job(row recipes.Row, arch nn.Arch, seed uint64) (job, error)
 		j.done = card != nil
 		return j, err
 	}
-	if changes := b.changes(card, c); len(changes) > 0 {
+	if changes := b.changes(card, c, b.AutoAttack); len(changes) > 0 {
 		return j, b.other(b.card(j.name), changes)
 	}
 	j.done = true
 	return j, nil
 }
 
-// changes lists in what a card differs from one of the config c and this benchmark's attacks.
-func (b *Benchmark) changes(card *Card, c cureml.Config) []string {
+// changes lists in what a card differs from one of the config c and this benchmark's attacks, with AutoAttack on so many
+// images.
+func (b *Benchmark) changes(card *Card, c cureml.Config, autoattack int) []string {
 	changes := recipes.Changes(card.Config, c)
-	if now := b.evaluation(); !slices.Equal(card.Evaluation.Attacks, now.Attacks) || card.Evaluation.AutoAttack != now.AutoAttack {
-		changes = append(changes, fmt.Sprintf("attacks %v, AutoAttack on %d -> %v, on %d", card.Evaluation.Attacks, card.Evaluation.AutoAttack, now.Attacks, now.AutoAttack))
+	if old := card.Evaluation; !slices.Equal(old.Attacks, attackNames) || old.AutoAttack != autoattack {
+		changes = append(changes, fmt.Sprintf("attacks %v, AutoAttack on %d -> %v, on %d", old.Attacks, old.AutoAttack, attackNames, autoattack))
 	}
 	return changes
 }

@@ -39,7 +39,8 @@ func (b *Benchmark) withSaved(own []*Card) ([]*Card, error) {
 	return own, nil
 }
 
-// ours says whether a card from elsewhere has numbers of this benchmark's preset, settings and attacks.
+// ours says whether a card from elsewhere has numbers of this benchmark's preset, settings and attacks. It may lack
+// AutoAttack, which takes as long as all others together and which papers leave out of their ablations.
 func (b *Benchmark) ours(c *Card) bool {
 	if c.Failed != "" || c.Preset != b.Preset.Name {
 		return false
@@ -49,5 +50,9 @@ func (b *Benchmark) ours(c *Card) bool {
 		return false
 	}
 	config, err := b.config(row, c.Config.Arch, c.Seed)
-	return err == nil && len(b.changes(c, config)) == 0
+	autoattack := b.AutoAttack
+	if c.Evaluation.AutoAttack == 0 {
+		autoattack = 0
+	}
+	return err == nil && len(b.changes(c, config, autoattack)) == 0
 }

@@ -36,7 +36,6 @@ func TestSaved(t *testing.T) {
 
 	for name, change := range map[string]func(*Benchmark){
 		"epochs":   func(b *Benchmark) { b.Epochs = 3 },
-		"attacks":  func(b *Benchmark) { b.AutoAttack = 2 },
 		"preset":   func(b *Benchmark) { b.Preset.Name = "other" },
 		"networks": func(b *Benchmark) { b.Archs = []nn.Arch{{Name: "resnet18", Width: 4, Classes: 10}} },
 		"seeds":    func(b *Benchmark) { b.Seeds = []uint64{1} },
@@ -49,6 +48,18 @@ func TestSaved(t *testing.T) {
 			t.Errorf("other %s: jobs %+v (%v), want the row still to do", name, jobs, err)
 		}
 	}
+
+	// AutoAttack may be missing, but not be of other images
+	b.AutoAttack = 2
+	if jobs, err := b.plan(rows(t, "trades")); err != nil || !jobs[0].done {
+		t.Errorf("without AutoAttack: jobs %+v (%v), want the row done", jobs, err)
+	}
+	attacked := *cards[1]
+	attacked.Evaluation.AutoAttack = 4
+	if b.ours(&attacked) {
+		t.Error("a card with AutoAttack on 4 images stands for one on 2")
+	}
+	b.AutoAttack = 0
 
 	// a saved card replaces one that says that the row failed
 	failed := card(t, b, "natural")

@@ -73,7 +73,7 @@ Presets: ci (minutes, to see that it runs), mini (two cores, the images inside t
 	fs.IntVar(&f.devices, "devices", 1, "devices that share batches and rows")
 	fs.BoolVar(&f.table, "table", false, "only make the table of the cards that are there")
 	fs.StringVar(&f.out, "out", "", "folder")
-	fs.StringVar(&f.saved, "saved", "", "folder of cards that were made elsewhere, such as results/benchmark: their rows are done")
+	fs.StringVar(&f.saved, "saved", "", "folder of cards that were made elsewhere, such as results/benchmark: their rows are done, AutoAttack or not")
 	fs.StringVar(&f.backend, "backend", "", backendHelp)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runBenchmark(cmd, f) }
 	return cmd
