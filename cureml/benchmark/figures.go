@@ -3,6 +3,7 @@ package benchmark
 import (
 	"math"
 	"slices"
+	"strings"
 
 	"cure/cureml/recipes"
 	"cure/viz"
@@ -64,7 +65,7 @@ func Parts(cards []*Card) (*viz.Figure, error) {
 		if len(l.Cards) == 0 || !slices.Contains([]string{"trades", "cure", "cure-rgp-only", "cure-revision-only"}, l.Row.Name) {
 			continue
 		}
-		groups = append(groups, l.Title)
+		groups = append(groups, strings.TrimPrefix(l.Title, "CURE, "))
 		for i, bar := range barsOf {
 			mean, std := l.Value("last", bar.column)
 			if math.IsNaN(std) {
