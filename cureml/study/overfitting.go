@@ -67,7 +67,7 @@ var overfittingSizes = map[string]overfittingSize{
 		c.Schedule = halves(0.1, c.Epochs)
 	}},
 	"mini": {trainImages: 1000, decay: 0.99, tune: func(c *cureml.Config) {
-		c.Epochs, c.Batch, c.LogEvery, c.EvalEvery, c.EvalImages, c.EvalTrainImages = 36, 32, 31, 3, 1017, 256
+		c.Epochs, c.Batch, c.LogEvery, c.EvalEvery, c.EvalImages, c.EvalTrainImages = 30, 32, 31, 3, 512, 256
 		c.Schedule = halves(0.05, c.Epochs)
 		c.Augment = false
 	}},
