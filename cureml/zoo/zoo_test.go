@@ -43,7 +43,7 @@ func TestCards(t *testing.T) {
 		if err := json.Unmarshal(text, &c); err != nil {
 			t.Fatal(err)
 		}
-		file, err := os.ReadFile(name + ".safetensors")
+		file, err := zoo.File(name)
 		if err != nil {
 			t.Fatal(err)
 		}
