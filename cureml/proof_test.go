@@ -18,8 +18,8 @@ import (
 	"cure/data/mini"
 )
 
-// resident is the memory of this process in bytes, from /proc.
-func resident(t *testing.T) (bytes int64) {
+// residentBytes is the memory of this process in bytes, from /proc.
+func residentBytes(t *testing.T) (bytes int64) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -50,7 +50,7 @@ func TestMemoryFlat(t *testing.T) {
 		for step := range 1001 {
 			if step > 0 && step%200 == 0 {
 				runtime.GC()
-				sizes = append(sizes, resident(t)>>10)
+				sizes = append(sizes, residentBytes(t)>>10)
 			}
 			if _, err := s.Step(); err != nil {
 				t.Fatal(err)
