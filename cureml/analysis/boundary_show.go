@@ -51,12 +51,14 @@ func plain(distances []attacks.Number) []float64 {
 
 // Pictures are the distribution of distances of each network, over the same range, side by side.
 func (b *Boundary) Pictures() ([]Picture, error) {
-	lo, hi := math.Inf(1), 0.0
+	hi := 0.0
+	var all [][]float64
 	for _, n := range b.Networks {
 		for _, distances := range n.Distances {
+			all = append(all, plain(distances))
 			for _, v := range plain(distances) {
-				if v > 0 && !math.IsInf(v, 1) {
-					lo, hi = min(lo, v), max(hi, v)
+				if !math.IsInf(v, 1) {
+					hi = max(hi, v)
 				}
 			}
 		}
@@ -79,16 +81,16 @@ func (b *Boundary) Pictures() ([]Picture, error) {
 		}
 		f, err := viz.Curves(viz.CurvesOptions{
 			Title: n.Name, XLabel: "L2 distance", YLabel: "share with another prediction", LogX: true,
-			XRange: [2]float64{lo / 1.1, hi * 1.1}, YRange: [2]float64{0, 1}, Width: 10, Height: 8.5,
+			XRange: [2]float64{leftEnd(all...), hi * 1.1}, YRange: [2]float64{0, 1}, Width: 10, Height: 8.5,
 		}, curves...)
 		if err != nil {
 			return nil, err
 		}
 		figures = append(figures, f)
 	}
-	all, err := viz.Grid(3, figures...)
+	grid, err := viz.Grid(3, figures...)
 	if err != nil {
 		return nil, err
 	}
-	return []Picture{{"distances", all}}, nil
+	return []Picture{{"distances", grid}}, nil
 }

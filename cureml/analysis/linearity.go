@@ -59,7 +59,9 @@ type NetworkLinearity struct {
 //
 //     γ(eps, x) = max over ‖δ‖∞ <= eps of |ℓ(x + δ) - ℓ(x) - δᵀ∇ℓ(x)|
 //
-//     by projected sign-gradient ascent from a uniform start, of which the best point counts: a lower bound;
+//     by projected sign-gradient ascent from a uniform start and from the corners x ± eps·sign ∇ℓ(x), of which the best
+//     point counts: a lower bound. From the first start alone, images of which a network is sure stay where it is surer
+//     still, far from where its prediction turns;
 //
 //   - the curvature along the gradient that curvature regularisation (Moosavi-Dezfooli et al. 2019, arXiv 1811.09716,
 //     section 4, also called CURE) keeps small,
@@ -89,15 +91,19 @@ func MeasureLinearity(ctx context.Context, device compute.Backend, nets []Networ
 // lineariser has the programs of [MeasureLinearity].
 type lineariser struct {
 	LinearityOptions
-	slope *program // x, y -> the losses ℓ [B], ∇ℓ, ‖∇ℓ‖₁, bend and along
-	climb *program // x, y, ℓ, ∇ℓ, x', the largest error so far -> the last two, a step on
-	along *program // x, y, ∇ℓ, t -> the losses at x + t·sign ∇ℓ
+	uphill   *program // x, y -> x + eps·sign ∇ℓ
+	downhill *program // x, y -> x - eps·sign ∇ℓ
+	slope    *program // x, y -> the losses ℓ [B], ∇ℓ, ‖∇ℓ‖₁, bend and along
+	climb    *program // x, y, ℓ, ∇ℓ, x', the largest error so far -> the last two, a step on
+	along    *program // x, y, ∇ℓ, t -> the losses at x + t·sign ∇ℓ
 }
 
 // newLineariser measures a loss of logits [B, C] and labels [B].
 func newLineariser(o LinearityOptions, loss func(logits, y *Node) *Node) *lineariser {
 	return &lineariser{
 		LinearityOptions: o,
+		uphill:           newCorner(o.Eps, false, loss),
+		downhill:         newCorner(-o.Eps, false, loss),
 		slope: newProgram(func(s *subject, weights, in []*Node) []*Node {
 			at := func(x *Node) *Node { return loss(s.Logits(weights, x), in[1]) }
 			losses, grad := slopeOf(in[0], at)
@@ -122,7 +128,7 @@ func newLineariser(o LinearityOptions, loss func(logits, y *Node) *Node) *linear
 }
 
 // Close frees the programs.
-func (l *lineariser) Close() { closeAll(l.slope, l.climb, l.along) }
+func (l *lineariser) Close() { closeAll(l.uphill, l.downhill, l.slope, l.climb, l.along) }
 
 func (l *lineariser) measure(ctx context.Context, s *subject, images []float32, labels []int32) (n NetworkLinearity, err error) {
 	n = NetworkLinearity{Name: s.Name, Real: make([]float64, l.Profile), Linear: make([]float64, l.Profile)}
@@ -135,7 +141,16 @@ func (l *lineariser) measure(ctx context.Context, s *subject, images []float32, 
 		losses, grad := out[0], out[1]
 		defer free(grad)
 		start := b.start(attacks.PGD{Ball: attacks.Ball{Norm: attacks.Linf, Eps: l.Eps}, Start: attacks.Uniform}, false, streams(l.Seed, "linearity"))
-		gaps, err := largest(b, start, l.Steps, func(adv, best *tensors.Tensor) ([]*tensors.Tensor, error) {
+		starts := []*tensors.Tensor{b.like(start)}
+		for _, p := range []*program{l.uphill, l.downhill} {
+			corner, err := p.run(ctx, s, b.x, b.y)
+			if err != nil {
+				free(starts...)
+				return err
+			}
+			starts = append(starts, corner...)
+		}
+		gaps, err := largest(b, l.Steps, starts, func(adv, best *tensors.Tensor) ([]*tensors.Tensor, error) {
 			return l.climb.run(ctx, s, b.x, b.y, losses, grad, adv, best)
 		})
 		if err != nil {

@@ -81,6 +81,36 @@ func TestLinearityOfQuadratic(t *testing.T) {
 	near(t, "end of the profile above the linear one", n.Real[3]-n.Linear[3], .5*linearity.Eps*linearity.Eps*sum, 2e-3)
 }
 
+// The cross-entropy of an affine classifier of two classes is softplus(-m) of the margin m, which is convex: its error is
+// that of one of the two ends that m can be moved to. A climb that starts beside the image finds the end that is nearer to
+// it, and only climbs from both corners the right one.
+func TestLinearityOfSure(t *testing.T) {
+	a := newAffine(3, [3]int{2, 2, 3}, 2)
+	for i := range a.w {
+		for k := range a.w[i] {
+			a.w[i][k] *= 3
+		}
+	}
+	images, labels := greyImages(4, 12, 12, 2)
+	o := linearity
+	o.Eps, o.StepSize = .2, .1
+	n := linearityOf(t, a.model(mltest.GoBackend(t)), o, attacks.CrossEntropy, images, labels)
+	reach := 0.0
+	for _, w := range a.w {
+		reach += o.Eps * math.Abs(float64(w[0])-float64(w[1]))
+	}
+	softplus := func(x float64) float64 { return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }
+	for i, y := range labels {
+		z := a.logits(image(images, i, 12), nil)
+		m := z[y] - z[1-y]
+		want := 0.0
+		for _, end := range []float64{-reach, reach} {
+			want = max(want, softplus(-(m+end))-softplus(-m)+end/(1+math.Exp(m)))
+		}
+		near(t, "error", n.Error[i], want, 1e-3*want)
+	}
+}
+
 // The Hessian of the cross-entropy of an affine classifier is W(diag p - ppᵀ)Wᵀ.
 func TestCurvatureOfCrossEntropy(t *testing.T) {
 	a := newAffine(8, [3]int{2, 2, 2}, 3)

@@ -53,9 +53,10 @@ type NetworkLipschitz struct {
 //	max over ‖x' - x‖∞ <= eps of ‖f(x) - f(x')‖₁ / ‖x - x'‖∞
 //
 // by sign-gradient ascent of the ratio, within the pixel box and from x + 0.001·N(0, 1), as the authors' code does
-// (robust-local-lipschitz, lolip/utils.py, whose f are the logits). Two things differ, and only raise this lower bound: of
-// each image the largest ratio on the way counts, where that code takes the last one; and the gradient takes the distance
-// as constant, because at the wall of the ball it would push all values back whose part in the change is below average.
+// (robust-local-lipschitz, lolip/utils.py, whose f are the logits). Three things differ, and only raise this lower bound: of
+// each image the largest ratio on the way counts, where that code takes the last one; the gradient takes the distance
+// as constant, because at the wall of the ball it would push all values back whose part in the change is below average; and
+// the ascent is repeated from x + eps·sign ∇CE(f(x), y), because from x many images only become surer of what they are.
 func MeasureLipschitz(ctx context.Context, device compute.Backend, nets []Network, set *data.Set, o LipschitzOptions) (*Lipschitz, error) {
 	if err := cmp.Or(checkInput(nets, set), o.Validate()); err != nil {
 		return nil, err
@@ -74,12 +75,13 @@ func MeasureLipschitz(ctx context.Context, device compute.Backend, nets []Networ
 // stretcher has the programs of [MeasureLipschitz], of the logits and of the probabilities.
 type stretcher struct {
 	LipschitzOptions
+	corner *program    // x, y -> x + eps·sign ∇CE
 	output [2]*program // x -> f(x)
 	climb  [2]*program // x, f(x), x', the largest ratio so far -> the last two, a step on
 }
 
 func newStretcher(o LipschitzOptions) *stretcher {
-	l := &stretcher{LipschitzOptions: o}
+	l := &stretcher{LipschitzOptions: o, corner: newCorner(o.Eps, true, attacks.CrossEntropy)}
 	for k, of := range []func(logits *Node) *Node{func(logits *Node) *Node { return logits }, func(logits *Node) *Node { return Softmax(logits, -1) }} {
 		l.output[k] = newProgram(func(s *subject, weights, in []*Node) []*Node { return []*Node{of(s.Logits(weights, in[0]))} })
 		l.climb[k] = newProgram(func(s *subject, weights, in []*Node) []*Node {
@@ -95,7 +97,7 @@ func newStretcher(o LipschitzOptions) *stretcher {
 }
 
 // Close frees the programs.
-func (l *stretcher) Close() { closeAll(l.output[0], l.output[1], l.climb[0], l.climb[1]) }
+func (l *stretcher) Close() { closeAll(l.corner, l.output[0], l.output[1], l.climb[0], l.climb[1]) }
 
 func (l *stretcher) measure(ctx context.Context, s *subject, images []float32, labels []int32) (n NetworkLipschitz, err error) {
 	n.Name = s.Name
@@ -107,7 +109,11 @@ func (l *stretcher) measure(ctx context.Context, s *subject, images []float32, l
 				return err
 			}
 			defer free(f0...)
-			best, err := largest(b, start, l.Steps, func(adv, best *tensors.Tensor) ([]*tensors.Tensor, error) {
+			corner, err := l.corner.run(ctx, s, b.x, b.y)
+			if err != nil {
+				return err
+			}
+			best, err := largest(b, l.Steps, []*tensors.Tensor{b.like(start), corner[0]}, func(adv, best *tensors.Tensor) ([]*tensors.Tensor, error) {
 				return l.climb[k].run(ctx, s, b.x, f0[0], adv, best)
 			})
 			if err != nil {

@@ -25,6 +25,22 @@ func quantile(values []float64, q float64) float64 {
 	return sorted[int(math.Ceil(q*float64(len(sorted)-1)-.5))]
 }
 
+// leftEnd is where a logarithmic axis of distances begins: below all but a fiftieth of each list, since a single image next to
+// a decision boundary would take half of the picture. Only positive finite distances count; 0 where there are none.
+func leftEnd(lists ...[]float64) float64 {
+	least := math.Inf(1)
+	for _, list := range lists {
+		some := slices.DeleteFunc(slices.Clone(list), func(v float64) bool { return !(v > 0) || math.IsInf(v, 1) })
+		if len(some) > 0 {
+			least = min(least, quantile(some, .02))
+		}
+	}
+	if math.IsInf(least, 1) {
+		return 0
+	}
+	return least / 1.1
+}
+
 // allFinite says which of the values is not a number that JSON can hold.
 func allFinite(what string, values []float64) error {
 	for i, v := range values {

@@ -71,8 +71,11 @@ func (r *Perturbations) AccuracyCurves() (*viz.Figure, error) {
 func (r *Perturbations) Distribution() (*viz.Figure, error) {
 	u := r.unit()
 	var series []viz.Series
+	var all [][]float64
+	end := 0.0
 	for _, n := range r.Networks {
 		distances := n.attacked()
+		all = append(all, distances)
 		for i := range distances {
 			distances[i] *= u.scale
 		}
@@ -81,9 +84,10 @@ func (r *Perturbations) Distribution() (*viz.Figure, error) {
 				s.Y[i] *= 100
 			}
 			series = append(series, s)
+			end = max(end, s.X[len(s.X)-1])
 		}
 	}
-	return viz.Curves(viz.CurvesOptions{Title: "How small the smallest perturbations are", XLabel: u.label + ", logarithmic",
+	return viz.Curves(viz.CurvesOptions{XRange: [2]float64{leftEnd(all...), 1.1 * end}, Title: "How small the smallest perturbations are", XLabel: u.label + ", logarithmic",
 		YLabel: "images fooled (%)", LogX: true, YRange: [2]float64{0, 100}}, series...)
 }
 
@@ -131,7 +135,7 @@ func (r *Perturbations) ExampleGrid() (*viz.Figure, error) {
 		for _, e := range r.Examples {
 			adv = append(adv, e.Networks[i].Adv...)
 			opt.CleanLabels = append(opt.CleanLabels, r.class(int(e.Label)))
-			opt.AdvLabels = append(opt.AdvLabels, fmt.Sprintf("%s, %s %s", r.class(e.Networks[i].Class), u.name, u.shown(e.Networks[i].Distance)))
+			opt.AdvLabels = append(opt.AdvLabels, fmt.Sprintf("%s\n%s %s", r.class(e.Networks[i].Class), u.name, u.shown(e.Networks[i].Distance)))
 		}
 		after, err := viz.FloatImages(adv, data.Height, data.Width, data.Channels)
 		if err != nil {

@@ -18,19 +18,35 @@ func stepWithin(x, adv, grad *Node, stepSize, eps float64) *Node {
 	return Min(Max(next, AddScalar(x, -eps)), AddScalar(x, eps))
 }
 
-// largest climbs from a start, and returns the largest value that each image showed on the way: step takes images and the
-// largest values so far, and returns both a step on.
-func largest(b *batch, start []float32, steps int, step func(adv, best *tensors.Tensor) ([]*tensors.Tensor, error)) (*tensors.Tensor, error) {
-	adv, best := b.like(start), b.each(0)
-	for range steps + 1 { // the last pass only looks at where the last step led
-		out, err := step(adv, best)
-		free(adv, best)
-		if err != nil {
-			return nil, err
+// newCorner is x, y -> x + eps·sign ∇, where a loss of logits and labels rises fastest within eps in L∞; in the pixel box
+// if clip says so.
+func newCorner(eps float64, clip bool, loss func(logits, y *Node) *Node) *program {
+	return newProgram(func(s *subject, weights, in []*Node) []*Node {
+		_, grad := slopeOf(in[0], func(x *Node) *Node { return loss(s.Logits(weights, x), in[1]) })
+		corner := Add(in[0], MulScalar(Sign(grad), eps))
+		if clip {
+			corner = ClipScalar(corner, 0, 1)
 		}
-		adv, best = out[0], out[1]
+		return []*Node{corner}
+	})
+}
+
+// largest climbs from each of some starts, which it frees, and returns the largest value that each image showed on the ways:
+// step takes images and the largest values so far, and returns both a step on.
+func largest(b *batch, steps int, starts []*tensors.Tensor, step func(adv, best *tensors.Tensor) ([]*tensors.Tensor, error)) (*tensors.Tensor, error) {
+	best := b.each(0)
+	for i, adv := range starts {
+		for range steps + 1 { // the last pass only looks at where the last step led
+			out, err := step(adv, best)
+			free(adv, best)
+			if err != nil {
+				free(starts[i+1:]...)
+				return nil, err
+			}
+			adv, best = out[0], out[1]
+		}
+		free(adv)
 	}
-	free(adv)
 	return best, nil
 }
 

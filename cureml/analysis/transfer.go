@@ -90,7 +90,7 @@ func (t *Transfer) Pictures() ([]Picture, error) {
 			continue // no two networks get the same image right
 		}
 		f, err := viz.Heatmap(viz.HeatmapOptions{
-			Title: "Images that fool the other network (%): " + a.Name, Rows: t.Models, Cols: t.Models, Range: [2]float64{0, 100},
+			Title: "Fooled, of the images that both get right (%): " + a.Name, Rows: t.Models, Cols: t.Models, Range: [2]float64{0, 100},
 			YLabel: "made for", XLabel: "shown to", ColorLabel: "fooled (%)", Format: "%.1f",
 		}, values)
 		if err != nil {
