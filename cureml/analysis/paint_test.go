@@ -123,7 +123,7 @@ func TestAscend(t *testing.T) {
 		defer p.Close()
 		step := p.towards(func(_ *subject, _ []*Node, x *Node) *Node { return Reshape(x, x.Shape().Dim(0), -1) })
 		defer step.Close()
-		images, err := p.optimise(t.Context(), nobody(t), 1, "linear", step, tensors.FromFlatDataAndDimensions(weights, 1, imageValues))
+		images, err := p.optimise(t.Context(), nobody(t), 1, "linear", startNoise[0], step, tensors.FromFlatDataAndDimensions(weights, 1, imageValues))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,9 +213,23 @@ func TestVisualise(t *testing.T) {
 	p, s := newPainter(opt), seat(mltest.GoBackend(t), net)
 	defer p.Close()
 	defer s.free()
-	again, err := p.paint(t.Context(), s, real[9], p.choose(real[9], set))
+	again, err := p.paint(t.Context(), s, real[9], p.choose(real[9], set), 0, startNoise[0])
 	if err != nil || !slices.Equal(again[0], logits[0].Image) {
 		t.Errorf("another time: another image, or %v", err)
+	}
+	louder, err := p.paint(t.Context(), s, real[9], p.choose(real[9], set), 1, startNoise[1])
+	if err != nil || slices.Equal(louder[0], again[0]) {
+		t.Errorf("from louder noise: the same image, or %v", err)
+	}
+	// the better image stays
+	kept, replaced := logits[0], logits[1]
+	kept.Reached, replaced.Reached = math.Inf(1), math.Inf(-1)
+	units := append([]Unit{kept, replaced}, logits[2:]...)
+	if err := p.excite(t.Context(), s, 9, real[9], units, 1, startNoise[1]); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(units[0].Image, logits[0].Image) || !slices.Equal(units[1].Image, louder[1]) || math.IsInf(units[1].Reached, -1) {
+		t.Error("a worse image was taken, or a better one was not")
 	}
 	checkLook(t, v)
 	for _, bad := range []VisualOptions{{Channels: -1}, {Steps: -1}, {Rate: math.NaN()}, {Jitter: 40}, {Zoom: 1}} {

@@ -94,7 +94,8 @@ const smallestDeviation = 1e-6
 //
 //	(u(glance(x)) - mean) / deviation - Variation · TV(x)
 //
-// where mean and deviation are those of u on the images of set: Adam on the spectrum of x, seen through random glances.
+// where mean and deviation are those of u on the images of set: Adam on the spectrum of x, seen through random glances,
+// from next to grey, and again from louder noise where the best image leaves a unit of the layer below its mean.
 func Visualise(ctx context.Context, device compute.Backend, nets []Network, set *data.Set, opt VisualOptions) (*Visuals, error) {
 	if err := checkInput(nets, set); err != nil {
 		return nil, err

@@ -56,21 +56,40 @@ func (p *painter) network(ctx context.Context, s *subject, set *data.Set) (v Vis
 			continue
 		}
 		units := p.choose(l, set)
-		images, err := p.paint(ctx, s, l, units)
-		if err != nil {
-			return v, err
-		}
-		after, err := p.read(ctx, s, pixels(slices.Concat(images...)))
-		if err != nil {
-			return v, err
-		}
-		for k := range units {
-			units[k].Image = images[k]
-			units[k].Reached = float64(rowOf(after[i].Values, k, len(units))[units[k].Index])
+		for try, noise := range startNoise {
+			if err := p.excite(ctx, s, i, l, units, try, noise); err != nil {
+				return v, err
+			}
+			if !slices.ContainsFunc(units, func(u Unit) bool { return u.Score() <= 0 }) {
+				break
+			}
 		}
 		v.Layers = append(v.Layers, VisualLayer{l.Name, units})
 	}
 	return v, nil
+}
+
+// startNoise are the deviations of the spectra to start from: lucid's, which is next to grey, and, where a unit is silent on
+// what comes of that, as it has no gradient there, louder ones.
+var startNoise = []float64{0.01, 1, 3}
+
+// excite paints images for the units of layer i, and keeps those that excite their unit more than what it has.
+func (p *painter) excite(ctx context.Context, s *subject, i int, l similarity.Layer, units []Unit, try int, noise float64) error {
+	images, err := p.paint(ctx, s, l, units, try, noise)
+	if err != nil {
+		return err
+	}
+	after, err := p.read(ctx, s, pixels(slices.Concat(images...)))
+	if err != nil {
+		return err
+	}
+	for k := range units {
+		u := &units[k]
+		if reached := float64(rowOf(after[i].Values, k, len(units))[u.Index]); u.Image == nil || reached > u.Reached {
+			u.Image, u.Reached = images[k], reached
+		}
+	}
+	return nil
 }
 
 // lastOfStage says whether layer i is the last block before the channels change, or the logits.
@@ -112,8 +131,8 @@ func (p *painter) choose(l similarity.Layer, set *data.Set) []Unit {
 	return units
 }
 
-// paint optimises one image for each unit of a layer, all at once.
-func (p *painter) paint(ctx context.Context, s *subject, l similarity.Layer, units []Unit) ([][]uint8, error) {
+// paint optimises one image for each unit of a layer, all at once, from noise of a deviation; try numbers its random numbers.
+func (p *painter) paint(ctx context.Context, s *subject, l similarity.Layer, units []Unit, try int, noise float64) ([][]uint8, error) {
 	step := p.layers[l.Name]
 	if step == nil {
 		step = p.towards(func(s *subject, weights []*Node, x *Node) *Node {
@@ -131,7 +150,11 @@ func (p *painter) paint(ctx context.Context, s *subject, l similarity.Layer, uni
 	}
 	w := tensors.FromFlatDataAndDimensions(weigh, len(units), l.Width)
 	defer free(w)
-	return p.optimise(ctx, s, len(units), "paint/"+l.Name, step, w)
+	key := "paint/" + l.Name
+	if try > 0 {
+		key += fmt.Sprintf("/%d", try)
+	}
+	return p.optimise(ctx, s, len(units), key, noise, step, w)
 }
 
 // towards is a step of Adam towards units of images x, [B, C], which further inputs weigh, [B, C]. It takes the spectrum,
@@ -149,12 +172,12 @@ func (p *painter) towards(units func(s *subject, weights []*Node, x *Node) *Node
 	})
 }
 
-// optimise runs the steps on n images; key names their random numbers.
-func (p *painter) optimise(ctx context.Context, s *subject, n int, key string, step *program, weigh *tensors.Tensor) ([][]uint8, error) {
+// optimise runs the steps on n images, whose spectra start as noise of a deviation; key names their random numbers.
+func (p *painter) optimise(ctx context.Context, s *subject, n int, key string, noise float64, step *program, weigh *tensors.Tensor) ([][]uint8, error) {
 	rng := data.Stream(p.Seed, key)
 	start := make([]float32, n*imageValues)
 	for i := range start {
-		start[i] = float32(0.01 * rng.NormFloat64()) // lucid's
+		start[i] = float32(noise * rng.NormFloat64())
 	}
 	var state []*tensors.Tensor
 	for _, v := range [][]float32{start, make([]float32, len(start)), make([]float32, len(start))} {
