@@ -13,12 +13,15 @@
 //
 // # What is set before the plugin is loaded
 //
-// On CPU, two settings together bring a training step of a small ResNet from 0.87 s to 0.56-0.65 s (2 cores, XLA of
-// jaxlib 0.11.2; each is skipped when the user has set its variable, and CURE_TUNE=off switches both off):
+// On CPU, three settings (each is skipped when the user has set its variable, and CURE_TUNE=off switches all off). The first
+// and the last bring a training step of a small ResNet from 0.87 s to 0.56-0.65 s (2 cores, XLA of jaxlib 0.11.2), the second
+// one of TRADES from 1.11 to 0.99 s (another machine with 2 cores):
 //
 //   - glibc's malloc is kept from giving memory back to the system after every step (mallopt), and all threads share one
 //     arena, which is settled when the program is loaded, before this package is asked for anything: page faults were a
 //     fifth of the time;
+//   - half of the machine's memory is set aside for malloc, without touching it, and Linux asked to lay it on pages of 2 MB
+//     (madvise), where transparent_hugepage/enabled is madvise and memory is not counted as used before it is;
 //   - XLA_FLAGS gets --xla_cpu_experimental_onednn_custom_call=true, after a child process has shown that this build
 //     knows the flag and still computes a convolution right. It changes results within 1e-6 relative.
 //

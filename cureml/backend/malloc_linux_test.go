@@ -1,6 +1,11 @@
 package backend
 
 import (
+	"bytes"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -47,6 +52,42 @@ func TestMemoryIsKept(t *testing.T) {
 	run(5)
 	if faults := run(10) / 10; faults > 10000 {
 		t.Errorf("%d page faults a run", faults)
+	}
+}
+
+// What malloc hands out must lie where the system was asked for large pages.
+func TestLargePages(t *testing.T) {
+	p := installedPlugin(t)
+	if tuningOff() || userTunesMalloc() {
+		t.Skip("malloc is not ours to tune here")
+	}
+	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage"); err != nil {
+		t.Skip("this system has no large pages")
+	}
+	if mode, err := os.ReadFile("/proc/sys/vm/overcommit_memory"); err != nil || bytes.HasPrefix(mode, []byte("2")) {
+		t.Skip("this system counts memory as used that is only asked for")
+	}
+	if _, err := Open(Options{Name: "xla:" + p.Path}); err != nil {
+		t.Fatal(err)
+	}
+	maps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked, size int // kB
+	for line := range strings.Lines(string(maps)) {
+		fields := strings.Fields(line)
+		switch {
+		case fields[0] == "Size:":
+			if size, err = strconv.Atoi(fields[1]); err != nil {
+				t.Fatal(err)
+			}
+		case fields[0] == "VmFlags:" && slices.Contains(fields, "hg"):
+			asked += size
+		}
+	}
+	if asked < 1<<20 {
+		t.Errorf("large pages were asked for on %d kB", asked)
 	}
 }
 

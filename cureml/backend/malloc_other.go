@@ -4,3 +4,6 @@ package backend
 
 // keepMemory does nothing where malloc is not glibc's.
 func keepMemory() bool { return false }
+
+// largePages does nothing either.
+func largePages() bool { return false }

@@ -156,7 +156,7 @@ func openGo(options string, devices int) (compute.Backend, error) {
 // openXLA sets malloc and XLA_FLAGS, then loads a plugin that has been tried.
 func openXLA(p Plugin, options string, opt Options) (compute.Backend, error) {
 	if p.Platform == CPU && !tuningOff() && !userTunesMalloc() {
-		keepMemory()
+		tuneMalloc()
 	}
 	flags := p.Flags
 	if opt.Deterministic && p.Platform == CUDA {
@@ -193,6 +193,13 @@ func openXLA(p Plugin, options string, opt Options) (compute.Backend, error) {
 	}
 	return together, nil
 }
+
+// tuneMalloc prepares malloc once for all backends of the process.
+var tuneMalloc = sync.OnceFunc(func() {
+	if keepMemory() {
+		largePages()
+	}
+})
 
 // pluginConfig is go-xla's name for a plugin file with its options. Its defaults depend on words in the path, so they
 // are all given: buffers shared with the host on CPU, matrix products in full float32 as PyTorch has them by default.

@@ -54,10 +54,11 @@ func TestKernelForms(t *testing.T) {
 		got := values64(t, device, dims, func(in []*Node) []*Node {
 			x, w, dy := in[0], in[1], in[2]
 			y := Convolve(x, w).PaddingPerDim([][2]int{border, border}).Done()
-			return []*Node{Gradient(ReduceAllSum(Mul(y, dy)), w)[0], pairs(x, dy), taps(x, dy)}
+			return []*Node{Gradient(ReduceAllSum(Mul(y, dy)), w)[0], flipped(x, dy), patches(x, dy), pasted(x, dy)}
 		})
-		mltest.Close(t, fmt.Sprintf("pairs %v", c), got[1], got[0], 1e-12, 1e-12)
-		mltest.Close(t, fmt.Sprintf("taps %v", c), got[2], got[0], 1e-12, 1e-12)
+		for i, form := range []string{"flipped", "patches", "pasted"} {
+			mltest.Close(t, fmt.Sprintf("%s %v", form, c), got[1+i], got[0], 1e-12, 1e-12)
+		}
 	}
 }
 
@@ -68,7 +69,7 @@ func TestKernelFormChosen(t *testing.T) {
 	for _, c := range []struct {
 		size, in, out int
 		want          bool
-	}{{32, 16, 16, false}, {32, 3, 16, false}, {32, 64, 64, true}, {16, 32, 32, false}, {16, 64, 64, true}, {16, 128, 128, true}, {8, 64, 64, false}, {4, 512, 512, true}, {33, 64, 64, true}} {
+	}{{32, 16, 16, true}, {32, 3, 16, true}, {32, 3, 160, true}, {32, 16, 160, false}, {32, 64, 64, true}, {16, 32, 32, true}, {8, 32, 32, false}, {16, 64, 64, true}, {16, 128, 128, true}, {8, 64, 64, false}, {4, 512, 512, true}, {33, 64, 64, true}} {
 		for _, b := range []compute.Backend{device, mltest.GoBackend(t)} {
 			g := NewGraph(b, "shapes")
 			x, w := Zeros(g, shapes.Make(dtypes.Float32, 1, c.size, c.size, c.in)), Zeros(g, shapes.Make(dtypes.Float32, 3, 3, c.in, c.out))
@@ -89,6 +90,54 @@ func TestKernelFormChosen(t *testing.T) {
 	got, want := gradients(smooth), gradients(plain)
 	for i, what := range []string{"dx", "dw"} {
 		mltest.Close(t, what, got[i], want[i], 1e-9, 1e-10)
+	}
+}
+
+// BenchmarkKernelForms measures the table of kernelForm: the forms of a kernel's gradient on convolutions of ResNet-18s.
+func BenchmarkKernelForms(b *testing.B) {
+	const images = 64
+	device := mltest.XLA(b)
+	convolution := func(x, dy *Node) *Node {
+		border := [2]int{1, 1}
+		w := Zeros(x.Graph(), shapes.Make(x.DType(), 3, 3, x.Shape().Dim(3), dy.Shape().Dim(3)))
+		y := Convolve(x, w).PaddingPerDim([][2]int{border, border}).Done()
+		return Gradient(ReduceAllSum(Mul(y, dy)), w)[0]
+	}
+	noise := func(dims ...int) *tensors.Tensor {
+		v := make([]float32, images*dims[1]*dims[2]*dims[3])
+		rng := rand.New(rand.NewPCG(1, 2))
+		for i := range v {
+			v[i] = float32(rng.NormFloat64())
+		}
+		return tensors.FromFlatDataAndDimensions(v, dims...)
+	}
+	for _, c := range []struct{ side, in, out int }{
+		{32, 3, 16}, {32, 3, 64}, {32, 16, 16}, {16, 32, 32}, {8, 64, 64}, {4, 128, 128}, {32, 64, 64}, {16, 128, 128}, {8, 256, 256}, {4, 512, 512},
+	} {
+		x, dy := noise(images, c.side, c.side, c.in), noise(images, c.side, c.side, c.out)
+		for _, form := range []struct {
+			name string
+			dw   func(x, dy *Node) *Node
+		}{{"convolution", convolution}, {"patches", patches}, {"flipped", flipped}, {"pasted", pasted}} {
+			b.Run(fmt.Sprintf("%dx%d,%d,%d/%s", c.side, c.side, c.in, c.out, form.name), func(b *testing.B) {
+				exec := MustNewExec(device, form.dw)
+				defer exec.Finalize()
+				run := func() {
+					out, err := exec.Call(x, dy)
+					if err != nil {
+						b.Fatal(err)
+					}
+					tensors.MustCopyFlatData[float32](out[0])
+					if err := out[0].FinalizeAll(); err != nil {
+						b.Fatal(err)
+					}
+				}
+				run() // compiles
+				for b.Loop() {
+					run()
+				}
+			})
+		}
 	}
 }
 
