@@ -18,6 +18,7 @@ type Job struct {
 	Backend string // as backend.Options.Name
 	Attack  int    // steps of the attack in training and evaluation; 0 means the task's own
 	Devices int    // that compute together, see cureml.Config.Devices; 0 means one
+	Compute string // of steps, see cureml.Config.Compute; "" means float32. Peers have their own
 	Shape   Shape  // of a convolution alone, in jobs of Shapes
 	Peer    string // "" for this project, else one of Peers
 }
@@ -30,6 +31,9 @@ func (j Job) String() string {
 	}
 	if j.Devices > 1 {
 		text += fmt.Sprintf(", %d devices", j.Devices)
+	}
+	if j.Compute != "" {
+		text += ", " + j.Compute
 	}
 	if j.Shape != (Shape{}) {
 		text = fmt.Sprintf("%s %s batch %d", j.Name, j.Shape, j.Batch)
@@ -47,6 +51,7 @@ type Request struct {
 	Widths  []int // 0 is the published one of the architecture
 	Batches []int
 	Backend string
+	Compute string   // of training steps; what is no step takes none
 	Peers   []string // that take turns with a job, where they know it
 }
 
@@ -65,7 +70,7 @@ func Plan(r Request) (groups [][]Job, err error) {
 		for _, batch := range r.Batches {
 			var together []Job
 			for _, name := range r.Names {
-				j := Job{Name: name, Arch: a.Name, Width: a.Width, Batch: batch, Backend: r.Backend}
+				j := Job{Name: name, Arch: a.Name, Width: a.Width, Batch: batch, Backend: r.Backend, Compute: r.Compute}
 				if seen[j] {
 					return nil, fmt.Errorf("bench: %s is asked for twice", j)
 				}
@@ -100,6 +105,8 @@ func (j Job) check() error {
 		if _, err := j.config(); err != nil {
 			return err
 		}
+	} else if j.Compute != "" {
+		return fmt.Errorf("bench: %s: only steps of training, whose names end in %s, compute in a type of choice", j, stepSuffix)
 	}
 	if strings.HasPrefix(j.Name, "autoattack") && (j.Arch != "resnet18" || j.Width != zoo.Width) {
 		return fmt.Errorf("bench: %s: it is measured on the shipped network, resnet18 of width %d", j, zoo.Width)

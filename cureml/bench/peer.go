@@ -69,7 +69,7 @@ func peersOf(j Job, names []string) (list []Job, err error) {
 		}
 		depth := strings.HasPrefix(j.Arch, "wrn-") && !strings.HasSuffix(j.Arch, "swish")
 		if slices.Contains(p.tasks, j.Name) && (j.Arch == "resnet18" || depth) {
-			j.Peer = name
+			j.Peer, j.Compute = name, ""
 			list = append(list, j)
 		}
 	}

@@ -28,6 +28,7 @@ type Row struct {
 	Batch   int    `json:"batch"`
 	Attack  int    `json:"attack_steps,omitempty"` // where it is not the task's own number
 	Devices int    `json:"devices,omitempty"`
+	Compute string `json:"compute,omitempty"` // of this project's convolutions, where it is not float32
 	Shape   *Shape `json:"shape,omitempty"` // of a convolution alone
 	Peer    string `json:"peer,omitempty"`  // "" for this project
 
@@ -122,7 +123,7 @@ func (r *Result) group(ctx context.Context, jobs []Job, opt Options) error {
 		}
 	}
 	for i, j := range jobs {
-		row := Row{Name: j.Name, Arch: j.Arch, Width: j.Width, Batch: j.Batch, Attack: j.Attack, Devices: j.Devices, Peer: j.Peer,
+		row := Row{Name: j.Name, Arch: j.Arch, Width: j.Width, Batch: j.Batch, Attack: j.Attack, Devices: j.Devices, Compute: j.Compute, Peer: j.Peer,
 			Turns: len(seconds[i]), SecondsMedian: median(seconds[i]), SecondsBest: slices.Min(seconds[i]),
 			CompileSeconds: firsts[i].Seconds, PeakBytes: last[i].Peak, Speed: speeds(jobs, seconds, i)}
 		if j.Shape != (Shape{}) {

@@ -94,6 +94,7 @@ func (j Job) config() (c cureml.Config, err error) {
 		return c, err
 	}
 	c.Batch, c.Schedule, c.Devices = j.Batch, optim.Schedule{Kind: "constant", Max: 1e-3}, j.Devices
+	c.Compute = j.Compute
 	if j.Attack > 0 {
 		c.Attack.Steps = j.Attack
 	}

@@ -29,7 +29,7 @@ type benchFlags struct {
 	json    string
 	backend string
 
-	suite, only, arch, widths, batches string
+	suite, only, arch, widths, batches, compute string
 	peers, python                      string
 }
 
@@ -99,6 +99,7 @@ Names: ` + wrap(strings.Join(bench.Names(), ", ")+"."),
 	fs.StringVar(&f.arch, "arch", "resnet18", "architecture")
 	fs.StringVar(&f.widths, "width", "16", "base widths (0: as published)")
 	fs.StringVar(&f.batches, "batch", "64", "batch sizes")
+	fs.StringVar(&f.compute, "compute", "", "type of the convolutions in steps of training: float32, the default, or bfloat16")
 	fs.StringVar(&f.peers, "peers", "none", "none, auto, or names with commas between")
 	fs.StringVar(&f.python, "python", "python3", "Python of the peers")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -119,13 +120,13 @@ Names: ` + wrap(strings.Join(bench.Names(), ", ")+"."),
 // plan is what the flags ask for.
 func (f *benchFlags) plan(cmd *cobra.Command) ([][]bench.Job, error) {
 	if f.suite != "" {
-		for _, name := range []string{"only", "arch", "width", "batch"} {
+		for _, name := range []string{"only", "arch", "width", "batch", "compute"} {
 			if cmd.Flags().Changed(name) {
 				return nil, usage("--suite and --%s: want one of them", name)
 			}
 		}
 	}
-	request := bench.Request{Names: strings.Split(f.only, ","), Arch: f.arch, Backend: f.backend}
+	request := bench.Request{Names: strings.Split(f.only, ","), Arch: f.arch, Backend: f.backend, Compute: f.compute}
 	var err error
 	if request.Widths, err = parseCounts("width", f.widths); err != nil {
 		return nil, err
@@ -239,6 +240,9 @@ func label(row bench.Row) string {
 	}
 	if row.Devices > 1 {
 		text += fmt.Sprintf(", %d devices", row.Devices)
+	}
+	if row.Compute != "" {
+		text += ", " + row.Compute
 	}
 	return text
 }

@@ -162,6 +162,8 @@ func TestUsage(t *testing.T) {
 		{"bench --only natural-step,natural-step", "asked for twice"},
 		{"bench --arch vgg", `unknown arch "vgg"`},
 		{"bench --width wide", `--width "wide": want whole numbers`},
+		{"bench --compute float16", `compute "float16": accepted are float32, bfloat16`},
+		{"bench --only batches --compute bfloat16", "batches resnet18 width 16 batch 64, bfloat16: only steps of training"},
 		{"bench --batch 0", "batch 0: want 1 or more"},
 		{"bench --steps 0", "--steps 0: want at least 1"},
 		{"bench --most -1s", "--most -1s: want 0 or more"},
