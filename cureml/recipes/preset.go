@@ -42,8 +42,8 @@ var CI = Preset{
 }
 
 // Mini trains small networks on the 5,085 images inside the program, 509 of which are held out: 71 steps are an epoch. Two
-// cores get through batches of 64 faster, an image for an image, than through those of 128 (results/bench-steps.json); the
-// rate is halved with the batch.
+// cores get through batches of 64 as fast, an image for an image, as through those of 128 (results/bench/steps.json), and the
+// few epochs have twice the steps; the rate is halved with the batch.
 var Mini = Preset{
 	Name: "mini", Arch: nn.Arch{Name: resnet18, Width: 16, Classes: 10}, Data: mini, Validation: 0.1, AutoAttack: 128,
 	size: func(c *cureml.Config, r Row) error {

@@ -9,8 +9,8 @@ import (
 
 // Rates of a TRADES step with ten attack steps, in images per second.
 const (
-	// miniRate was measured on two idle cores of a Xeon, ResNet-18 of width 16, batches of 64: results/bench-steps.json.
-	miniRate = 71.
+	// miniRate was measured on two idle cores of a Xeon, ResNet-18 of width 16, batches of 64: results/bench/steps.json.
+	miniRate = 82.
 	// gpuRate is an estimate for ResNet-18 of width 64 on a GPU of the A100 class with half precision, from counts of
 	// operations; it was not measured.
 	gpuRate = 3000.

@@ -9,9 +9,9 @@ import (
 )
 
 // DefaultGFLOPS is what two cores of a Xeon get through, in 10⁹ floating-point operations a second: measured are TRADES
-// PGD-10 steps of a ResNet-18, batches of 64, 71.2 images a second at width 16 and 4.58 at width 64 (results/bench-steps.json),
-// of 27 forward passes each ([cureml.Config.MACs]), which makes 135 and 137.
-const DefaultGFLOPS = 135
+// PGD-10 steps of a ResNet-18 of width 16, batches of 64, 82.2 images a second (results/bench/steps.json), of 27 forward
+// passes each ([cureml.Config.MACs]), which makes 156. At width 64 it is 243.
+const DefaultGFLOPS = 156
 
 // Cost is what a task computes, in floating-point operations; NaN where it is not known. For an evaluation it is an upper
 // bound: every image counts as one that is classified correctly and that no attack breaks.

@@ -49,16 +49,16 @@
 // 1,829 for targeted APGD, 2,729 for targeted FAB, 5,004 for Square. Broken images cost less: on a network with 34 % robust
 // accuracy, 831,282 passes over 256 images were measured (results/autoattack-linf.json), 3,247 F an image.
 //
-// Measured points, two cores of a Xeon (results/bench-steps.json, batches of 64), in 10⁹ operations a second:
+// Measured points, two cores of a Xeon (results/bench/steps.json, batches of 64), in 10⁹ operations a second:
 //
 //	                  width 16     width 64
-//	TRADES, 27 F      135          137
-//	CURE, 33 F        134          135
-//	natural, 3 F      77           111
+//	TRADES, 27 F      156          243
+//	CURE, 33 F        142          228
+//	natural, 3 F       95
 //
-// So R is one number for all that trains adversarially, the formula predicts CURE's steps to 2 %, and natural steps, which
-// are the cheapest, take up to 1.8 times as long as it says: what is no convolution weighs more there. [DefaultGFLOPS] is
-// that R. For a GPU nothing was measured: run `cure bench --only trades-step` there and divide,
+// So R is about one number for all that trains adversarially on a network: the formula predicts CURE's steps from those of
+// TRADES to 10 %. Natural steps, which are the cheapest, take 1.6 times as long as it says, and so do narrow networks:
+// what is no convolution weighs more there. [DefaultGFLOPS] is the R of width 16. For a GPU nothing was measured: run `cure bench --only trades-step` there and divide,
 //
 //	R = images/s 27 F   (ResNet-18 w64: images/s 30.0e9),
 //
