@@ -17,6 +17,7 @@ import (
 
 	"cure/cureml"
 	"cure/cureml/mltest"
+	"cure/cureml/nn"
 )
 
 // The test binary is a worker when workerEnv is set: the real one, or one that fails in some way.
@@ -96,6 +97,24 @@ func plan(t *testing.T, names string, widths, batches []int, peers ...string) []
 	return jobs
 }
 
+// TestOperations: a step of TRADES with PGD-10 is 27 forward passes ([cureml.Config.MACs]); the fake's second takes 1000 images.
+func TestOperations(t *testing.T) {
+	r, err := Run(t.Context(), plan(t, "trades-step,batches", []int{2}, []int{4}), Options{Rounds: 3, Worker: start("fake")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward, err := nn.Arch{Name: "resnet18", Width: 2, Classes: 10}.MACs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := r.Rows[0].TFLOPS, 27*2*float64(forward)*1000/1e12; math.Abs(got/want-1) > 1e-9 {
+		t.Errorf("%g operations a second, want %g", got, want)
+	}
+	if r.Rows[1].TFLOPS != 0 {
+		t.Errorf("batches: %g operations a second, want none", r.Rows[1].TFLOPS)
+	}
+}
+
 // TestTurns: jobs of one width and batch size take turns that rotate, groups follow each other, and neither the first
 // nor the second step counts.
 func TestTurns(t *testing.T) {
@@ -122,6 +141,7 @@ func TestTurns(t *testing.T) {
 		seconds := float64(job.Batch) / 1000
 		want := Row{Name: job.Name, Arch: "resnet18", Width: 2, Batch: job.Batch, Turns: 3, SecondsMedian: seconds,
 			SecondsBest: seconds / 2, ImagesPerS: float64(job.Batch) / seconds, CompileSeconds: 100 * seconds, PeakBytes: 4}
+		want.TFLOPS = row.TFLOPS // see TestOperations
 		if !reflect.DeepEqual(row, want) {
 			t.Errorf("row %+v, want %+v", row, want)
 		}

@@ -117,5 +117,22 @@ func (j Job) check() error {
 	return nil
 }
 
+// operations are the additions and multiplications of convolutions that a step of training needs for an image
+// ([cureml.Config.MACs], two for each); 0 for what is no step of training. A peer that computes more of them gets no credit for it.
+func (j Job) operations() float64 {
+	if !strings.HasSuffix(j.Name, stepSuffix) {
+		return 0
+	}
+	c, err := j.config()
+	if err != nil {
+		return 0
+	}
+	macs, err := c.MACs()
+	if err != nil {
+		return 0
+	}
+	return 2 * macs
+}
+
 // mostImages keeps a mistyped batch size from filling the memory.
 const mostImages = 1 << 16

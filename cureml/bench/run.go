@@ -29,15 +29,16 @@ type Row struct {
 	Attack  int    `json:"attack_steps,omitempty"` // where it is not the task's own number
 	Devices int    `json:"devices,omitempty"`
 	Compute string `json:"compute,omitempty"` // of this project's convolutions, where it is not float32
-	Shape   *Shape `json:"shape,omitempty"` // of a convolution alone
-	Peer    string `json:"peer,omitempty"`  // "" for this project
+	Shape   *Shape `json:"shape,omitempty"`   // of a convolution alone
+	Peer    string `json:"peer,omitempty"`    // "" for this project
 
-	Turns          int     `json:"turns"`           // that were timed
-	SecondsMedian  float64 `json:"seconds_median"`  // of a turn
-	SecondsBest    float64 `json:"seconds_best"`    // the fastest turn, which is what some other programs report
-	ImagesPerS     float64 `json:"images_per_s"`    // images of a turn / SecondsMedian
-	CompileSeconds float64 `json:"compile_seconds"` // of the first turn
-	PeakBytes      int64   `json:"peak_bytes"`      // of the worker's resident memory; 0 where it is not known, as on GPUs
+	Turns          int     `json:"turns"`            // that were timed
+	SecondsMedian  float64 `json:"seconds_median"`   // of a turn
+	SecondsBest    float64 `json:"seconds_best"`     // the fastest turn, which is what some other programs report
+	ImagesPerS     float64 `json:"images_per_s"`     // images of a turn / SecondsMedian
+	TFLOPS         float64 `json:"tflops,omitempty"` // of a step: 10¹² operations of its convolutions a second, to be set beside what the hardware can do
+	CompileSeconds float64 `json:"compile_seconds"`  // of the first turn
+	PeakBytes      int64   `json:"peak_bytes"`       // of the worker's resident memory; 0 where it is not known, as on GPUs
 	// Speed is the median over rounds of a peer's seconds divided by this project's in the same round, by peer: above 1,
 	// this project is quicker. Rows of peers have none.
 	Speed map[string]float64 `json:"speed,omitempty"`
@@ -130,6 +131,7 @@ func (r *Result) group(ctx context.Context, jobs []Job, opt Options) error {
 			row.Shape = &j.Shape
 		}
 		row.ImagesPerS = float64(last[i].Images) / row.SecondsMedian
+		row.TFLOPS = j.operations() * row.ImagesPerS / 1e12
 		fmt.Fprintf(opt.Log, "%s: median %.4f s of %d turns, %.4f to %.4f\n", j, row.SecondsMedian, row.Turns, row.SecondsBest, slices.Max(seconds[i]))
 		r.Rows = append(r.Rows, row)
 	}

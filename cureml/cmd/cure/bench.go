@@ -30,7 +30,7 @@ type benchFlags struct {
 	backend string
 
 	suite, only, arch, widths, batches, compute string
-	peers, python                      string
+	peers, python                               string
 }
 
 // measuring adds the flags of every measurement.
@@ -79,10 +79,10 @@ func newBench() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Time training steps, attacks and what surrounds them, next to PyTorch and JAX",
-		Long: `Time training steps, attacks, the data pipeline and analyses: median seconds and images/s of a turn, seconds of the first
-one, which compiles, and peak memory (resident, of a process of its own; 0 on a GPU). What is compared takes turns, so
-that a machine that slows down for a while slows all of it down. --width and --batch take several values with commas
-between.
+		Long: `Time training steps, attacks, the data pipeline and analyses: median seconds and images/s of a turn, 10¹² operations
+of a step's convolutions a second, seconds of the first turn, which compiles, and peak memory (resident, of a process of its
+own; 0 on a GPU). What is compared takes turns, so that a machine that slows down for a while slows all of it down. --width
+and --batch take several values with commas between.
 
 Peers are programs in Python that take turns at the same work, where --python has their libraries: ` + strings.Join(bench.Peers(), ", ") + `
 ('go doc ./cureml/bench' says what they do); auto is all but compiled, as far as they can run. The columns behind the
@@ -213,13 +213,17 @@ func printBench(w io.Writer, r *bench.Result) {
 		}
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, strings.Join(append([]string{"what", "arch", "width", "batch", "seconds", "images/s", "first s", "peak MiB"}, peers...), "\t")+"\t")
+	fmt.Fprintln(t, strings.Join(append([]string{"what", "arch", "width", "batch", "seconds", "images/s", "TFLOP/s", "first s", "peak MiB"}, peers...), "\t")+"\t")
 	for _, row := range r.Rows {
 		if row.Peer != "" {
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%.4f\t%.1f\t%.1f\t%d\t", label(row), row.Arch, row.Width, row.Batch, row.SecondsMedian,
-			row.ImagesPerS, row.CompileSeconds, row.PeakBytes>>20)
+		operations := "-"
+		if row.TFLOPS > 0 {
+			operations = fmt.Sprintf("%.3f", row.TFLOPS)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%.4f\t%.1f\t%s\t%.1f\t%d\t", label(row), row.Arch, row.Width, row.Batch, row.SecondsMedian,
+			row.ImagesPerS, operations, row.CompileSeconds, row.PeakBytes>>20)
 		for _, p := range peers {
 			text := "-"
 			if speed, ok := row.Speed[p]; ok {
