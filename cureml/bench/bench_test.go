@@ -99,7 +99,7 @@ func plan(t *testing.T, names string, widths, batches []int, peers ...string) []
 
 // TestOperations: a step of TRADES with PGD-10 is 27 forward passes ([cureml.Config.MACs]); the fake's second takes 1000 images.
 func TestOperations(t *testing.T) {
-	r, err := Run(t.Context(), plan(t, "trades-step,batches", []int{2}, []int{4}), Options{Rounds: 3, Worker: start("fake")})
+	r, err := Run(t.Context(), plan(t, "trades-step,batches", []int{2}, []int{4}), Options{Rounds: 3, Worker: start("fake", turnsEnv+"="+t.TempDir()+"/turns")})
 	if err != nil {
 		t.Fatal(err)
 	}
