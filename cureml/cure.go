@@ -23,8 +23,8 @@ import (
 // rgp_soft with Cure.Percentile = 0. The paper says that the rate of revision decays as training advances, but not how; the
 // code's constant r = 0.2 is used. Its decay d rises as in the code (Cure.EMAWarm), without which the runs of a few hundred
 // steps of small studies would be drawn to the natural network to their end; the 200 epochs of the paper are past that
-// after the first three. Eps and step size are the code's 0.031 and 0.007, as in TRADES; the paper's 8/255 and ε/4 are in
-// the paper-scale recipes.
+// after the first three. Eps and step size are the paper's 8/255 and ε/4; the code's are 0.031 and 0.007, as those of
+// TRADES, beside which the small presets of recipes and studies train CURE: there they are these.
 //
 // paper and released mask every tensor but the classifier (norms included); Cure.MaskClassifier adds it to face paper.
 // The released code's weights β = 5 and α apply as in methods there; gradients never flow into the revision model.

@@ -28,8 +28,9 @@ type CureConfig struct {
 	WarmupEpochs int `json:"warmup_epochs"`
 }
 
-// tuneCure is the recipe of the paper's ResNet-18 on CIFAR-10, but for two settings of the released code; see [CURE].
+// tuneCure is the recipe of the paper's ResNet-18 on CIFAR-10, but for the rise of d, which is the released code's; see [CURE].
 func tuneCure(c *Config) {
+	exactEighths(c)
 	c.Cure = CureConfig{Face: "paper", Percentile: 0.3, Alpha: 0.1, Gamma: 1, Beta: 5,
 		EMADecay: 0.999, EMARate: 0.2, EMAWarm: true, EMABN: "own"}
 }

@@ -234,6 +234,29 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// CURE's budget is the paper's by default and at paper scale; small tables train it in that of TRADES.
+func TestBudgetOfCURE(t *testing.T) {
+	for _, name := range []string{"cure", "cure-eff", "cure-rgp-only"} {
+		row := must(t, name)
+		for _, p := range Presets() {
+			c, err := p.Config(row, p.Arch, 0, "runs")
+			if err != nil {
+				t.Fatal(err)
+			}
+			eps, step := 0.031, 0.007
+			if p.Name == Paper.Name {
+				eps, step = 8.0/255, 2.0/255
+			}
+			if c.Attack.Eps != eps || c.Attack.StepSize != step {
+				t.Errorf("%s at %s: eps %g, step size %g, want %g and %g", name, p.Name, c.Attack.Eps, c.Attack.StepSize, eps, step)
+			}
+		}
+		if a := cureml.Defaults(row.Method).Attack; a.Eps != 8.0/255 || a.StepSize != 2.0/255 {
+			t.Errorf("%s: default eps %g, step size %g", row.Method, a.Eps, a.StepSize)
+		}
+	}
+}
+
 // What is known of times: mini goes by a measured run, paper is an estimate, others have none.
 func TestExpected(t *testing.T) {
 	c, err := Mini.Config(must(t, "trades"), Mini.Arch, 0, "runs")

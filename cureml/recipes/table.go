@@ -126,8 +126,8 @@ var fatSchedule = optim.Schedule{Kind: "step", Max: 0.1, Milestones: []int{60, 9
 
 // curePaper has the constants of CURE's table 9.
 var curePaper = map[string]Training{
-	resnet18:   steps(200, 5e-4, 100, 150).with("attack.eps=8/255", "attack.step_size=2/255", "cure.percentile=0.3", "cure.alpha=0.1", "cure.gamma=1"),
-	wideResNet: steps(200, 5e-4, 100, 150).with("attack.eps=8/255", "attack.step_size=2/255", "cure.percentile=0.5", "cure.alpha=0.3", "cure.gamma=0.5"),
+	resnet18:   steps(200, 5e-4, 100, 150).with("cure.percentile=0.3", "cure.alpha=0.1", "cure.gamma=1"),
+	wideResNet: steps(200, 5e-4, 100, 150).with("cure.percentile=0.5", "cure.alpha=0.3", "cure.gamma=0.5"),
 }
 
 // publishedCURE is CURE's own row for ResNet-18.

@@ -91,10 +91,13 @@ func FindPreset(name string) (Preset, error) {
 }
 
 // Config is the recipe of a method (natural, at, trades, cure ...) at this size: [cureml.Defaults] with the preset's
-// network, epochs and intervals.
+// network, epochs and intervals, and at the small sizes TRADES' budget for CURE.
 func (p Preset) Config(method string) cureml.Config {
 	c := cureml.Defaults(method)
 	c.Arch, c.Data = p.Arch, p.Data
+	if p.Name != "paper" && method == "cure" {
+		c.Attack.Eps, c.Attack.StepSize = 0.031, 0.007 // the released code's, and TRADES', with which it is compared
+	}
 	if p.TrainImages > 0 {
 		c.Data = fmt.Sprintf("%s, first %d images", p.Data, p.TrainImages)
 	}

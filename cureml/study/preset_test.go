@@ -32,6 +32,15 @@ func TestConfigs(t *testing.T) {
 			}
 		}
 	}
+	for _, p := range presets {
+		eps := 0.031 // TRADES'
+		if p.Name == "paper" {
+			eps = 8.0 / 255
+		}
+		if c := p.Config("cure"); c.Attack.Eps != eps {
+			t.Errorf("%s, cure: eps %g, want %g", p.Name, c.Attack.Eps, eps)
+		}
+	}
 	// The papers' schedules: the last of these epochs (1-based) has this rate.
 	for _, c := range []struct {
 		method string
