@@ -96,6 +96,12 @@ func recipeOf(name string) (recipe, error) {
 // exactEighths is the budget of methods whose codes use 8/255 and 2/255; the others use 0.031 and 0.007.
 func exactEighths(c *Config) { c.Attack.Eps, c.Attack.StepSize = 8.0/255, 2.0/255 }
 
+// BudgetOf gives the attack of c the default eps and step size of another method, for a comparison in the same budget.
+func (c *Config) BudgetOf(method string) {
+	d := Defaults(method).Attack
+	c.Attack.Eps, c.Attack.StepSize = d.Eps, d.StepSize
+}
+
 // network says whether m keeps a network of this role beside the student.
 func (m Method) network(role string) bool {
 	return slices.ContainsFunc(m.Networks, func(n Network) bool { return n.Role == role })

@@ -61,6 +61,9 @@ func Plan(r Request) (groups [][]Job, err error) {
 	if len(r.Names) == 0 || len(r.Widths) == 0 || len(r.Batches) == 0 {
 		return nil, fmt.Errorf("bench: nothing to measure: want at least one of %s, one width and one batch size", strings.Join(Names(), ", "))
 	}
+	if r.Compute == "float32" {
+		r.Compute = ""
+	}
 	seen := map[Job]bool{}
 	for _, width := range r.Widths {
 		a, err := nn.Parse(r.Arch, width, len(classes))
@@ -119,19 +122,16 @@ func (j Job) check() error {
 
 // operations are the additions and multiplications of convolutions that a step of training needs for an image
 // ([cureml.Config.MACs], two for each); 0 for what is no step of training. A peer that computes more of them gets no credit for it.
-func (j Job) operations() float64 {
+func (j Job) operations() (float64, error) {
 	if !strings.HasSuffix(j.Name, stepSuffix) {
-		return 0
+		return 0, nil
 	}
 	c, err := j.config()
 	if err != nil {
-		return 0
+		return 0, err
 	}
 	macs, err := c.MACs()
-	if err != nil {
-		return 0
-	}
-	return 2 * macs
+	return 2 * macs, err
 }
 
 // mostImages keeps a mistyped batch size from filling the memory.

@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -46,6 +47,16 @@ func TestPlan(t *testing.T) {
 		if _, err := Plan(Request{Names: []string{c.name}, Arch: c.arch, Widths: []int{c.width}, Batches: []int{c.batch}}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: error %v", c, err)
 		}
+	}
+	plain := Request{Names: []string{"at-step"}, Arch: "resnet18", Widths: []int{2}, Batches: []int{4}}
+	named := plain
+	named.Compute = "float32"
+	want, err := Plan(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Plan(named); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("float32 by its name: %v (%v), want %v", got, err, want)
 	}
 	if _, err := Plan(Request{Arch: "resnet18", Widths: []int{2}, Batches: []int{4}}); err == nil {
 		t.Error("no names: no error")

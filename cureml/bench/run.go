@@ -131,7 +131,11 @@ func (r *Result) group(ctx context.Context, jobs []Job, opt Options) error {
 			row.Shape = &j.Shape
 		}
 		row.ImagesPerS = float64(last[i].Images) / row.SecondsMedian
-		row.TFLOPS = j.operations() * row.ImagesPerS / 1e12
+		operations, err := j.operations()
+		if err != nil {
+			return fmt.Errorf("bench: %s: %w", j, err)
+		}
+		row.TFLOPS = operations * row.ImagesPerS / 1e12
 		fmt.Fprintf(opt.Log, "%s: median %.4f s of %d turns, %.4f to %.4f\n", j, row.SecondsMedian, row.Turns, row.SecondsBest, slices.Max(seconds[i]))
 		r.Rows = append(r.Rows, row)
 	}

@@ -97,7 +97,7 @@ func (p Preset) Config(r Row, a nn.Arch, seed uint64, runs string) (cureml.Confi
 	c := cureml.Defaults(r.Method)
 	c.Arch, c.Seed, c.Data, c.Validation = a, seed, p.Data, p.Validation
 	if p.Name != Paper.Name && (r.Method == "cure" || r.Method == "cure-eff") {
-		c.Attack.Eps, c.Attack.StepSize = 0.031, 0.007 // the released code's, and TRADES', with which it is compared
+		c.BudgetOf("trades") // which is the released code's too
 	}
 	if p.TrainImages > 0 {
 		c.Data = fmt.Sprintf("%s, first %d images", p.Data, p.TrainImages)

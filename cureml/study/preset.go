@@ -96,7 +96,7 @@ func (p Preset) Config(method string) cureml.Config {
 	c := cureml.Defaults(method)
 	c.Arch, c.Data = p.Arch, p.Data
 	if p.Name != "paper" && method == "cure" {
-		c.Attack.Eps, c.Attack.StepSize = 0.031, 0.007 // the released code's, and TRADES', with which it is compared
+		c.BudgetOf("trades") // which is the released code's too
 	}
 	if p.TrainImages > 0 {
 		c.Data = fmt.Sprintf("%s, first %d images", p.Data, p.TrainImages)

@@ -17,15 +17,20 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: pack IN.safetensors OUT.planes.gz")
 		os.Exit(2)
 	}
-	file, err := os.ReadFile(os.Args[1])
-	if err == nil {
-		file, err = planes.Pack(file)
-	}
-	if err == nil {
-		err = renameio.WriteFile(os.Args[2], file, 0o644)
-	}
-	if err != nil {
+	if err := pack(os.Args[1], os.Args[2]); err != nil {
 		fmt.Fprintln(os.Stderr, "pack:", err)
 		os.Exit(1)
 	}
+}
+
+func pack(from, to string) error {
+	file, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	packed, err := planes.Pack(file)
+	if err != nil {
+		return err
+	}
+	return renameio.WriteFile(to, packed, 0o644)
 }

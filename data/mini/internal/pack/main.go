@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/google/renameio/v2"
+
 	"cure/data/mini/internal/pixelcode"
 )
 
@@ -56,11 +58,7 @@ func pack(from string, records int, to string) error {
 	if err := verify(packed, chunks); err != nil {
 		return fmt.Errorf("pack: %w", err)
 	}
-	tmp := to + ".tmp"
-	if err := os.WriteFile(tmp, packed, 0o644); err != nil {
-		return fmt.Errorf("pack: %w", err)
-	}
-	if err := os.Rename(tmp, to); err != nil {
+	if err := renameio.WriteFile(to, packed, 0o644); err != nil {
 		return fmt.Errorf("pack: %w", err)
 	}
 	return nil

@@ -1,0 +1,144 @@
+package sweep
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/compute"
+
+	"cure/attacks"
+	"cure/cureml/benchmark"
+	"cure/cureml/mltest"
+	"cure/cureml/nn"
+	"cure/cureml/recipes"
+)
+
+// timeless is a JSON text without its seconds and minutes.
+func timeless(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v any
+	if err := json.Unmarshal(text, &v); err != nil {
+		t.Fatal(err)
+	}
+	var strip func(v any)
+	strip = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for _, key := range []string{"seconds", "minutes", "command", "train"} { // folders are in the last two
+				delete(v, key)
+			}
+			for _, sub := range v {
+				strip(sub)
+			}
+		case []any:
+			for _, sub := range v {
+				strip(sub)
+			}
+		}
+	}
+	strip(v)
+	if config, ok := v.(map[string]any)["config"].(map[string]any); ok {
+		delete(config, "init")
+	}
+	text, err = json.MarshalIndent(v, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestMergeIsBenchmark: cards are those that package benchmark makes in one process, reports those of undivided evaluations.
+func TestMergeIsBenchmark(t *testing.T) {
+	s := whole(t)
+	b, err := s.benchmark(s.Sets[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Dir = filepath.Join(t.TempDir(), "benchmark")
+	b.OpenDevice = func() (compute.Backend, error) { return mltest.GoBackend(t), nil }
+	rows, err := recipes.Select("natural,trades")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := b.Run(t.Context(), rows); err != nil || len(out.Measured) != 2 {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	arch := nn.Arch{Name: "resnet18", Width: 2, Classes: 10}
+	for _, row := range rows {
+		name := recipes.Folder(row.Name, arch, 0) + ".json"
+		if got, want := timeless(t, filepath.Join(s.Dir, "mini/cards", name)), timeless(t, filepath.Join(b.Dir, "cards", name)); got != want {
+			t.Errorf("merged card\n%s\nwant\n%s", got, want)
+		}
+		for _, part := range []benchmark.Part{{Checkpoint: "last", Attacks: "pgd20,cw20", Images: 8}, {Checkpoint: "last", Attacks: "fgsm-rs+fgsm", Images: 8}} {
+			r, err := b.Shard(t.Context(), row, arch, 0, part, 0, 8)
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(t.TempDir(), "whole.json")
+			text, err := json.Marshal(r)
+			if err == nil {
+				err = os.WriteFile(path, text, 0o644)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			merged := filepath.Join(s.Dir, "mini/reports", recipes.Folder(row.Name, arch, 0), part.Checkpoint+"-"+part.Attacks+".json")
+			if _, err := os.Stat(merged); part.Attacks == cardAttacks && errors.Is(err, os.ErrNotExist) {
+				continue // the last network is the best one
+			}
+			if got, want := timeless(t, merged), timeless(t, path); got != want {
+				t.Errorf("%s: merged report\n%s\nwant\n%s", row.Name, got, want)
+			}
+		}
+	}
+	for _, name := range []string{"table.txt", "table.csv", "table.png"} {
+		if _, err := os.Stat(filepath.Join(s.Dir, "mini", name)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestGather refuses shards of other weights or images.
+func TestGather(t *testing.T) {
+	s := create(t, small())
+	var of []Task
+	for _, task := range s.Tasks {
+		if task.Part.Attacks == "fgsm-rs+fgsm" && task.Row == "natural" {
+			of = append(of, task)
+		}
+	}
+	put := func(task Task, r *attacks.Report) {
+		if err := s.save(task, &shard{Report: r}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, task := range of {
+		flags := make(attacks.Flags, task.To-task.From)
+		put(task, &attacks.Report{Weights: "abc", Records: [2]int{task.From, task.To}, N: len(flags), Clean: attacks.Clean{Flags: flags},
+			Attacks: []*attacks.Result{{Name: "fgsm-rs+fgsm", RobustFlags: flags}}})
+	}
+	if r, err := s.gather(of, "abc"); err != nil || r.N != 8 || r.Records != [2]int{0, 8} {
+		t.Errorf("gathered %+v, %v", r, err)
+	}
+	if _, err := s.gather(of, "def"); err == nil || !strings.Contains(err.Error(), "is of other weights (abc) than the run has now (def): delete it") {
+		t.Errorf("other weights: %v", err)
+	}
+	put(of[1], &attacks.Report{Weights: "abc", Records: [2]int{0, 3}})
+	if _, err := s.gather(of, "abc"); err == nil || !strings.Contains(err.Error(), "is of the images [0 3], want 5 to 7") {
+		t.Errorf("other images: %v", err)
+	}
+	if err := os.WriteFile(s.shardFile(of[0]), []byte("torn"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.gather(of, "abc"); err == nil || !strings.Contains(err.Error(), "0-5.gob: ") || !strings.Contains(err.Error(), "delete it") {
+		t.Errorf("a torn file: %v", err)
+	}
+}
