@@ -60,8 +60,8 @@ type Config struct {
 	Extra     ExtraConfig     `json:"extra,omitzero"`
 	Free      FreeConfig      `json:"free,omitzero"`
 	Guard     GuardConfig     `json:"guard,omitzero"`
-	// Compute is the type of the convolutions' arithmetic in training, float32 (also if empty) or bfloat16: weights, batch norm,
-	// losses and gradients of weights stay float32, and evaluations compute in float32 always.
+	// Compute is the type of the convolutions' arithmetic in training, float32 (also if empty) or bfloat16: the convolution of
+	// pixels, weights, batch norm, losses and gradients of weights stay float32, and evaluations compute in float32 always.
 	Compute string `json:"compute,omitempty"`
 	// DataOnDevice says where batches are gathered and augmented: on, from images that lie on the device as uint8, or off, on
 	// the host. Both give the same bits, and a run may go on the other way. Empty is on for devices with a memory of their

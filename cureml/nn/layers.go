@@ -22,9 +22,14 @@ func (p *pass) kernel(x *Node, name string, out, k int) *Node {
 	return p.tensor(Tensor{Name: name + ".weight", Shape: []int{k, k, in, out}, Kind: ConvWeight})
 }
 
+// pixelChannels is how many channels images have at most. Their convolution stays float32 in a network that computes in
+// bfloat16: its numbers between 0.5 and 1 are 0.004 apart, more than half of an attack's step of 2/255, so that networks
+// would be trained on other perturbations than those that the attack found.
+const pixelChannels = 4
+
 func (p *pass) convolve(x, w *Node, stride int) *Node {
 	dtype := x.DType()
-	if c := p.net.Compute; c != dtypes.InvalidDType && c != dtype {
+	if c := p.net.Compute; c != dtypes.InvalidDType && c != dtype && x.Shape().Dim(-1) > pixelChannels {
 		x, w = ConvertDType(x, c), ConvertDType(w, c)
 	}
 	k := w.Shape().Dim(0)

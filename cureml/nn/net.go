@@ -37,8 +37,8 @@ type Net struct {
 	// FixedNorm, if set, picks batch norms by name that use their running statistics in every mode, and leave them as they
 	// are.
 	FixedNorm func(name string) bool
-	// Compute is the type of the convolutions' arithmetic; batch norm, weights and logits stay as they are. The zero
-	// value means no conversion.
+	// Compute is the type of the convolutions' arithmetic, but for those of pixels; these, batch norm, weights and logits
+	// stay as they are. The zero value means no conversion.
 	Compute dtypes.DType
 	// Tracked counts the training-mode passes (PyTorch's num_batches_tracked moves by it).
 	Tracked int

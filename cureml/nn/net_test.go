@@ -2,6 +2,7 @@ package nn
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -175,6 +176,45 @@ func TestBFloat16(t *testing.T) {
 		if !(d > 0 && d < 0.2) { // 8 bits of mantissa through 10 layers, some ReLUs flip
 			t.Errorf("%s are %.2g from float32, want more than 0 and less than 0.2", what, d)
 		}
+	}
+}
+
+// TestBFloat16Pixels: a network that computes in bfloat16 does not round pixels, nor the gradient with regard to them, but
+// the values of a layer.
+func TestBFloat16Pixels(t *testing.T) {
+	for _, c := range []struct {
+		channels int
+		rounded  bool
+	}{{1, false}, {3, false}, {16, true}} {
+		rng := rand.New(rand.NewPCG(1, 2))
+		var in []any
+		for _, dims := range [][]int{{2, 8, 8, c.channels}, {3, 3, c.channels, 4}} {
+			v := make([]float32, dims[0]*dims[1]*dims[2]*dims[3])
+			for i := range v {
+				v[i] = rng.Float32()
+			}
+			in = append(in, tensors.FromFlatDataAndDimensions(v, dims...))
+		}
+		exec, err := NewExec(mltest.Backend(t), func(in []*Node) (out []*Node) {
+			for _, dtype := range []dtypes.DType{dtypes.InvalidDType, dtypes.BFloat16} {
+				y := (&pass{net: &Net{Compute: dtype}}).convolve(in[0], in[1], 1)
+				out = append(out, y, Gradient(ReduceAllSum(Square(y)), in[0])[0])
+			}
+			return out
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Call(in...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, what := range []string{"values", "dx"} {
+			if d := apart(floats(out[2+i]), floats(out[i])); c.rounded != (d > 1e-4) {
+				t.Errorf("%s from %d channels are %.2g from float32, want rounded %v", what, c.channels, d, c.rounded)
+			}
+		}
+		exec.Finalize()
 	}
 }
 
