@@ -1,7 +1,6 @@
 package cureml
 
 import (
-	"fmt"
 	"math"
 
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive
@@ -29,13 +28,7 @@ func tuneAdr(c *Config) {
 
 func checkAdr(all Config) error {
 	c := all.Adr
-	temperature := func(name string, v float64) error {
-		if !(v > 0) || math.IsInf(v, 0) {
-			return fmt.Errorf("cureml: %s %v: want a value above 0", name, v)
-		}
-		return nil
-	}
-	return first(temperature("adr.temperature_high", c.TemperatureHigh), temperature("adr.temperature_low", c.TemperatureLow),
+	return first(distilTemperature("adr.temperature_high", c.TemperatureHigh), distilTemperature("adr.temperature_low", c.TemperatureLow),
 		share("adr.interpolation_low", c.InterpolationLow), share("adr.interpolation_high", c.InterpolationHigh),
 		share("adr.decay", c.Decay), weight("adr.beta", c.Beta))
 }

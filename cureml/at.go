@@ -31,6 +31,14 @@ func checkAT(c Config) error {
 	return share("at.smoothing", c.At.Smoothing)
 }
 
+// checkFace refuses the faces of AT where a method has batch-norm modes of its own.
+func checkFace(c Config) error {
+	if f := c.At.Face; f != "" && f != "pang" {
+		return fmt.Errorf("cureml: at.face %q: %s has the modes of pang alone, or those of attack.bn", f, c.Method)
+	}
+	return nil
+}
+
 // AT is PGD adversarial training (Madry et al., ICLR 2018): min mean CE(f(x'), y) on x' = argmax CE(f(x'), y) in the
 // eps-ball, from a uniform start; 8/255 and 2/255. The faces agree on that and differ in what moves running statistics:
 //

@@ -29,12 +29,12 @@ func (a AverageConfig) network() Network {
 	}}
 }
 
-func (a AverageConfig) validate() error {
+func (a AverageConfig) validate(epochs int) error {
 	if !(a.Decay >= 0 && a.Decay < 1) {
 		return fmt.Errorf("cureml: average.decay %v: want a value in [0, 1), 0 for no average", a.Decay)
 	}
-	if a.Start < 0 {
-		return fmt.Errorf("cureml: average.start %d: want an epoch, 0 or more", a.Start)
+	if a.Start < 0 || a.Start > 0 && a.Start >= epochs {
+		return fmt.Errorf("cureml: average.start %d: want an epoch, 0 or more, and fewer than the %d epochs", a.Start, epochs)
 	}
 	return nil
 }

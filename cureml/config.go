@@ -137,12 +137,12 @@ func (c Config) Validate() error {
 	}
 	count := func(name string, v, low int) error {
 		if v < low || v > 1<<30 {
-			return fmt.Errorf("cureml: %s %d: want %d or more", name, v, low)
+			return fmt.Errorf("cureml: %s %d: want %d to %d", name, v, low, 1<<30)
 		}
 		return nil
 	}
 	if err := first(
-		c.Arch.Validate(), c.Schedule.Validate(), c.SGD.Validate(), c.Attack.Validate(), c.Average.validate(), c.Layerwise.validate(),
+		c.Arch.Validate(), c.Schedule.Validate(), c.SGD.Validate(), c.Attack.Validate(), c.Average.validate(c.Epochs), c.Layerwise.validate(c),
 		count("epochs", c.Epochs, 1), count("batch", c.Batch, 1), count("log_every", c.LogEvery, 1),
 		count("checkpoint_every", c.CheckpointEvery, 1), count("save_every", c.SaveEvery, 0), count("eval_every", c.EvalEvery, 0),
 		count("eval_images", c.EvalImages, 0), count("eval_train_images", c.EvalTrainImages, 0), count("devices", c.Devices, 0),

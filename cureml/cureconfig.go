@@ -3,6 +3,7 @@ package cureml
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"cure/cureml/nn"
 	"cure/data"
@@ -50,6 +51,9 @@ func checkCure(all Config) error {
 	c := all.Cure
 	if c.face() == nil {
 		return fmt.Errorf("cureml: cure.face %q: accepted are paper, released, rgp_soft", c.Face)
+	}
+	if c.Face == "rgp_soft" && strings.HasSuffix(all.Arch.Name, "-swish") {
+		return fmt.Errorf("cureml: cure.face %q: it conserves weights by names (conv1) that a %s does not have", c.Face, all.Arch.Name)
 	}
 	switch c.EMABN {
 	case "own", "copied", "averaged":

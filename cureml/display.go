@@ -46,11 +46,10 @@ type display struct {
 	cfg      Config
 	perEpoch int
 	bar      *progressbar.ProgressBar
-	last     map[string]float64
 }
 
 func newDisplay(out io.Writer, cfg Config, perEpoch int) *display {
-	d := &display{out: out, cfg: cfg, perEpoch: perEpoch, last: map[string]float64{}}
+	d := &display{out: out, cfg: cfg, perEpoch: perEpoch}
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		d.bar = progressbar.NewOptions(cfg.Epochs*perEpoch*cfg.Batch, progressbar.OptionSetWriter(out),
 			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("images"),
@@ -73,13 +72,8 @@ func (d *display) step(step int, names []string, values []float32) {
 	_ = d.bar.Set(step * d.cfg.Batch)
 }
 
-// line shows a line of metrics.jsonl and remembers its numbers.
+// line shows a line of metrics.jsonl.
 func (d *display) line(line map[string]any) {
-	for k, v := range line {
-		if f, ok := v.(float64); ok {
-			d.last[k] = f
-		}
-	}
 	if d.out == nil || d.bar != nil && line["kind"] == "train" {
 		return
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -112,12 +111,11 @@ func (r *run) watch(ctx context.Context) error {
 	if r.guard == nil || r.at.Step == 0 || r.at.Step%r.perEpoch != 0 || epoch == r.at.Guard.Epoch || r.at.Guard.Ended != "" {
 		return nil
 	}
-	clock := time.Now()
 	robust, err := r.guard.measure(ctx, r, epoch)
 	if err != nil {
 		return err
 	}
-	r.at.Seconds += time.Since(clock).Seconds()
+	r.passTime()
 	line := map[string]any{"kind": "guard", "step": r.at.Step, "epoch": epoch, "guard_robust": robust, "seconds": r.at.Seconds}
 	before := r.at.Guard.Robust
 	r.at.Guard.Epoch, r.at.Guard.Robust = epoch, robust

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"cure/cureml/nn"
 )
@@ -119,6 +120,21 @@ func TestGuardThreshold(t *testing.T) {
 	}}
 	if _, s := x.whole(t); s.Ended != "" {
 		t.Error(s.Ended)
+	}
+}
+
+// TestSeconds: the seconds of a run hold its steps and measurements, each of them once.
+func TestSeconds(t *testing.T) {
+	c := smallConfig("fast-at")
+	c.Epochs, c.Attack.Steps = 4, 1
+	const pause = 200 * time.Millisecond
+	x := trial{config: c, sets: smallSets(t), prepare: func(r *run) {
+		r.guard.measure = func(context.Context, *run, int) (float64, error) { time.Sleep(pause); return 1, nil }
+	}}
+	began := time.Now()
+	_, s := x.whole(t)
+	if all := time.Since(began).Seconds(); s.Seconds > all || s.Seconds < 4*pause.Seconds() {
+		t.Errorf("a run with measurements of %v took %.3f s of %.3f s", 4*pause, s.Seconds, all)
 	}
 }
 

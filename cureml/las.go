@@ -179,10 +179,7 @@ func (l las) update(u *Update) Outcome {
 // smoothed is the update of las-at.
 func (l las) smoothed(u *Update) Outcome {
 	adv := u.Student.Forward(nn.Train, u.Adv)
-	classes := adv.Shape().Dim(-1)
-	rest := (1 - l.Las.Target) / float64(classes-1)
-	target := AddScalar(MulScalar(OneHot(u.Y, classes, adv.DType()), l.Las.Target-rest), rest)
-	loss := mean(attacks.SoftCrossEntropy(adv, target))
+	loss := mean(attacks.SoftCrossEntropy(adv, smoothed(u.Y, adv, 1-l.Las.Target)))
 	return Outcome{Grads: u.Gradient(loss), Log: []Term{{"loss", loss}, {"train_adv_accuracy", accuracy(adv, u.Y)}}}
 }
 

@@ -28,12 +28,30 @@ type LayerwiseConfig struct {
 	FrozenBN string `json:"frozen_bn,omitempty"`
 }
 
-func (l LayerwiseConfig) validate() error {
+func (l LayerwiseConfig) validate(c Config) error {
 	if l == (LayerwiseConfig{}) {
 		return nil
 	}
 	if l.Train == "" || strings.Trim(l.Train, "12345") != "" {
 		return fmt.Errorf("cureml: layerwise.train %q: want the digits of the blocks to train, 1 to 4 and 5 for the classifier, such as 23", l.Train)
+	}
+	blocks := ""
+	all, err := c.Arch.Tensors()
+	if err != nil {
+		return err
+	}
+	for _, t := range all {
+		if b := fmt.Sprint(c.Arch.Block(t.Name)); !strings.Contains(blocks, b) {
+			blocks += b
+		}
+	}
+	for _, b := range l.Train {
+		if !strings.ContainsRune(blocks, b) {
+			return fmt.Errorf("cureml: layerwise.train %q: a %s has no block %c", l.Train, c.Arch.Name, b)
+		}
+	}
+	if l.Reinit && c.Init == "" {
+		return fmt.Errorf("cureml: layerwise.reinit true: want init, the weights that the other blocks keep")
 	}
 	if !slices.Contains([]string{"", "moving", "fixed"}, l.FrozenBN) {
 		return fmt.Errorf("cureml: layerwise.frozen_bn %q: accepted are fixed, moving", l.FrozenBN)

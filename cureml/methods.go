@@ -22,7 +22,7 @@ var methods = map[string]recipe{
 	"at":         {build: AT, tune: tuneAT, check: checkAT},
 	"trades":     {build: Trades, tune: tuneTrades, check: checkTrades},
 	"mart":       {build: Mart, tune: tuneMart, check: checkMart},
-	"fat":        {build: FAT, tune: tuneFAT, check: func(c Config) error { return first(checkAT(c), checkFAT(c)) }},
+	"fat":        {build: FAT, tune: tuneFAT, check: func(c Config) error { return first(checkAT(c), checkFace(c), checkFAT(c)) }},
 	"fat-trades": {build: FATTrades, tune: tuneFATTrades, check: checkFATTrades},
 	"fat-mart":   {build: FATMart, tune: tuneFATMart, check: checkFATMart},
 	"st-at":      {build: ST, tune: tuneST, check: checkST},
@@ -37,7 +37,7 @@ var methods = map[string]recipe{
 	"cure-eff":   {build: CURE, tune: tuneCure, check: checkCure},
 
 	// Further ones that its readers know.
-	"fast-at":         {build: FastAT, tune: tuneFast, check: checkAT},
+	"fast-at":         {build: FastAT, tune: tuneFast, check: func(c Config) error { return first(checkAT(c), checkFace(c)) }},
 	"free-at":         {build: FreeAT, tune: tuneFree, check: checkFree},
 	"hat":             {build: HAT, tune: tuneHat, check: checkHat},
 	"lbgat":           {build: LBGAT, tune: tuneLbgat, check: checkLbgat},

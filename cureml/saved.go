@@ -99,12 +99,12 @@ func LoadRun(dir, network string) (*Saved, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	case network == Best:
-		return nil, fmt.Errorf("cureml: %s holds no %s: only runs with a validation split select one", dir, bestFile)
+		return nil, fmt.Errorf("cureml: %s holds no %s: only runs that evaluate a validation split select one", dir, bestFile)
 	}
 	return fromCheckpoint(dir, network, c, method)
 }
 
-// fromCheckpoint reads the student or the revision model of an unfinished run.
+// fromCheckpoint reads a network that moves, of an unfinished run.
 func fromCheckpoint(dir, network string, c Config, method Method) (*Saved, error) {
 	start, err := nn.Init(c.Arch, 0) // every value is replaced
 	if err != nil {

@@ -1,6 +1,7 @@
 package cureml
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -15,7 +16,9 @@ func (c *Config) Set(path, value string) error {
 		return fmt.Errorf("cureml: %w", err)
 	}
 	var tree map[string]any
-	if err := json.Unmarshal(text, &tree); err != nil {
+	numbers := json.NewDecoder(bytes.NewReader(text))
+	numbers.UseNumber() // a seed is more than a float64 can hold
+	if err := numbers.Decode(&tree); err != nil {
 		return fmt.Errorf("cureml: %w", err)
 	}
 	keys := strings.Split(path, ".")
@@ -28,16 +31,22 @@ func (c *Config) Set(path, value string) error {
 		}
 		at = next
 	}
-	at[keys[len(keys)-1]] = parseValue(value)
-	if text, err = json.Marshal(tree); err != nil {
-		return fmt.Errorf("cureml: %w", err)
+	var refused error
+	for _, v := range []any{parseValue(value), value} { // a name may look like a number
+		at[keys[len(keys)-1]] = v
+		if text, err = json.Marshal(tree); err != nil {
+			return fmt.Errorf("cureml: %w", err)
+		}
+		var changed Config
+		if err = decodeStrict(text, &changed); err == nil {
+			*c = changed
+			return nil
+		}
+		if refused == nil {
+			refused = fmt.Errorf("cureml: %s=%s: %w", path, value, err)
+		}
 	}
-	var changed Config
-	if err := decodeStrict(text, &changed); err != nil {
-		return fmt.Errorf("cureml: %s=%s: %w", path, value, err)
-	}
-	*c = changed
-	return nil
+	return refused
 }
 
 // parseValue is a JSON value, a fraction, or a word.

@@ -39,6 +39,9 @@ func startState(c *Config, dir string, out io.Writer) (*nn.State, error) {
 	}
 	if old, err := ReadConfig(dir); err == nil {
 		if _, err := os.Stat(filepath.Join(dir, checkpointFile)); err == nil {
+			if old.Arch.Name == c.Arch.Name+"-swish" {
+				c.Arch.Name = old.Arch.Name
+			}
 			c.Arch.Mean, c.Arch.Std, c.Arch.NoFinalBN = old.Arch.Mean, old.Arch.Std, old.Arch.NoFinalBN
 			return nn.Init(c.Arch, c.Seed)
 		}

@@ -32,6 +32,9 @@ func NewStepper(backend compute.Backend, cfg Config, set *data.Set) (*Stepper, e
 	if err := cfg.checkDevices(backend); err != nil {
 		return nil, err
 	}
+	if err := cfg.checkImages(set); err != nil {
+		return nil, err
+	}
 	if set.Len() < cfg.Batch {
 		return nil, fmt.Errorf("cureml: %d images are less than one batch of %d", set.Len(), cfg.Batch)
 	}

@@ -21,8 +21,12 @@ import (
 // as the config says.
 type Sets struct{ Train, Validation, Test, Extra *data.Set }
 
-// split holds the validation images out, and checks that a batch of training images is left.
+// split holds the validation images out, and checks that a batch of training images is left, of classes that the network
+// has.
 func (c Config) split(s Sets) (Sets, error) {
+	if err := c.checkImages(s.Train); err != nil {
+		return s, err
+	}
 	if c.Validation > 0 {
 		var err error
 		if s.Train, s.Validation, err = s.Train.HoldOut(c.Validation, c.Seed); err != nil {
@@ -35,14 +39,29 @@ func (c Config) split(s Sets) (Sets, error) {
 	return s, c.Extra.check(s)
 }
 
+// checkImages is an error where a network of the config cannot be trained on the set.
+func (c Config) checkImages(s *data.Set) error {
+	if s == nil {
+		return errors.New("cureml: the run was given no training images (Sets.Train)")
+	}
+	if len(s.Classes) != c.Arch.Classes {
+		return fmt.Errorf("cureml: arch.classes %d: %s has %d classes", c.Arch.Classes, s.Name, len(s.Classes))
+	}
+	for i, y := range s.Labels {
+		if y < 0 || int(y) >= c.Arch.Classes {
+			return fmt.Errorf("cureml: label %d of training image %d: want 0 to %d", y, i, c.Arch.Classes-1)
+		}
+	}
+	return nil
+}
+
 // Summary is how a run ended.
 type Summary struct {
 	Dir     string
 	Steps   int
 	Seconds float64
-	Last    map[string]float64 // the last numbers of metrics.jsonl
-	Final   string             // the weights, in PyTorch's names and layouts
-	Ended   string             // why the run ended before its last epoch, "" where it did not
+	Final   string // the weights, in PyTorch's names and layouts
+	Ended   string // why the run ended before its last epoch, "" where it did not
 }
 
 // ErrInterrupted is the cause of an error that a cancelled context ends a run with; the run can be resumed.
@@ -96,6 +115,7 @@ type run struct {
 	at       progress
 	saved    int // step of the last checkpoint, 0 for none
 	perEpoch int
+	clock    time.Time // up to when at.Seconds counts
 	show     *display
 	// afterStep, if set, is called between steps.
 	afterStep func(step int)
@@ -164,7 +184,7 @@ func (r *run) total() int { return r.cfg.Epochs * r.perEpoch }
 func (r *run) train(ctx context.Context) (*Summary, error) {
 	stopBatches, cancel := context.WithCancel(ctx)
 	defer cancel()
-	clock := time.Now()
+	r.clock = time.Now()
 	if err := r.endOfEpoch(ctx); err != nil && ctx.Err() == nil { // a run that stopped between an epoch and its evaluation
 		return nil, err
 	}
@@ -181,9 +201,7 @@ func (r *run) train(ctx context.Context) (*Summary, error) {
 		if r.afterStep != nil {
 			r.afterStep(r.at.Step)
 		}
-		now := time.Now()
-		r.at.Seconds += now.Sub(clock).Seconds()
-		clock = now
+		r.passTime()
 		epochEnd := r.at.Step%r.perEpoch == 0
 		if epochEnd || r.at.Step%r.cfg.LogEvery == 0 {
 			if err := r.log(); err != nil {
@@ -220,6 +238,13 @@ func (r *run) close() {
 		r.eval.close()
 	}
 	r.guard.close()
+}
+
+// passTime counts the time since the last call as the run's.
+func (r *run) passTime() {
+	now := time.Now()
+	r.at.Seconds += now.Sub(r.clock).Seconds()
+	r.clock = now
 }
 
 // phase is what the next step belongs to.
@@ -301,7 +326,6 @@ func (r *run) evaluate(ctx context.Context) error {
 	if r.at.Step%r.perEpoch != 0 || epoch == r.at.Evaluated || !due {
 		return nil
 	}
-	clock := time.Now()
 	line, err := r.eval.measure(ctx, r.memory)
 	if err != nil {
 		return err
@@ -316,7 +340,7 @@ func (r *run) evaluate(ctx context.Context) error {
 			return err
 		}
 	}
-	r.at.Seconds += time.Since(clock).Seconds()
+	r.passTime()
 	line["kind"], line["step"], line["epoch"], line["seconds"] = "eval", r.at.Step, epoch, r.at.Seconds
 	r.show.line(line)
 	return r.folder.write(line)
@@ -365,6 +389,6 @@ func (r *run) finish() (*Summary, error) {
 	if err := os.RemoveAll(filepath.Join(r.folder.dir, lastEpochFolder)); err != nil {
 		return nil, fmt.Errorf("cureml: %w", err)
 	}
-	return &Summary{Dir: r.folder.dir, Steps: r.at.Step, Seconds: r.at.Seconds, Last: r.show.last,
+	return &Summary{Dir: r.folder.dir, Steps: r.at.Step, Seconds: r.at.Seconds,
 		Final: filepath.Join(r.folder.dir, finalFile), Ended: r.at.Guard.Ended}, nil
 }

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -156,24 +155,43 @@ func resumes(t *testing.T, c Config, stops ...int) {
 	}
 }
 
-// TestKilled kills a training process with SIGKILL at several moments and resumes it.
+// TestKilled kills a training process with SIGKILL, once while it begins and each time that it has saved a checkpoint, and
+// resumes it.
 func TestKilled(t *testing.T) {
 	whole := filepath.Join(t.TempDir(), "whole")
 	c := smallConfig("cure")
-	began := time.Now()
 	trainSmall(t, c, whole, false)
-	length := time.Since(began)
 	want := outcome(t, whole)
 	dir := filepath.Join(t.TempDir(), "killed")
-	for share := 0.3; share < 1.2; share += 0.3 {
+	var last time.Time
+	for kill := range 4 {
 		child := exec.Command(os.Args[0])
 		child.Env = append(os.Environ(), childFolder+"="+dir)
 		if err := child.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(share * float64(length)))
-		_ = child.Process.Signal(syscall.SIGKILL)
-		_ = child.Wait()
+		ended := make(chan error, 1)
+		go func() { ended <- child.Wait() }()
+		for saved := false; !saved; {
+			select {
+			case err := <-ended:
+				t.Fatalf("the run ended before kill %d: %v", kill, err)
+			case <-time.After(5 * time.Millisecond):
+			}
+			file := checkpointFile
+			if kill == 0 {
+				file = configFile
+			}
+			info, err := os.Stat(filepath.Join(dir, file))
+			saved = err == nil && (kill == 0 || info.ModTime().After(last))
+			if saved && kill > 0 {
+				last = info.ModTime()
+			}
+		}
+		if err := child.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		<-ended
 	}
 	trainSmall(t, c, dir, true)
 	if outcome(t, dir) != want {
@@ -310,6 +328,12 @@ func TestConfigValidation(t *testing.T) {
 		"want both empty":    func(c *Config) { *c = smallConfig("free-at"); c.Attack.BN = "E" },
 		"average.decay 1":    func(c *Config) { c.Average.Decay = 1 },
 		"average.start -1":   func(c *Config) { c.Average.Start = -1 },
+		"average.start 2":    func(c *Config) { c.Average = AverageConfig{Decay: 0.9, Start: 2} },
+		"has no block 4":     func(c *Config) { c.Arch.Name, c.Layerwise.Train = "wrn-10-1", "14" },
+		"want init":          func(c *Config) { c.Layerwise = LayerwiseConfig{Train: "3", Reinit: true} },
+		"fat has the modes":  func(c *Config) { *c = smallConfig("fat"); c.At.Face = "madry" },
+		"fast-at has the":    func(c *Config) { *c = smallConfig("fast-at"); c.At.Face = "rice" },
+		"names (conv1)":      func(c *Config) { c.Arch.Name, c.Cure.Face = "wrn-10-1-swish", "rgp_soft" },
 		"mart.beta -1":       func(c *Config) { *c = smallConfig("fat-mart"); c.Mart.Beta = -1 },
 		"fat.tau -1":         func(c *Config) { *c = smallConfig("fat-trades"); c.Fat.Tau = -1 },
 		"fat.raise 50":       func(c *Config) { *c = smallConfig("fat"); c.Fat.Raise = []float64{50, 90} },
@@ -382,8 +406,19 @@ func FuzzParseConfig(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if c, err := ParseConfig([]byte(text)); err == nil && c.Validate() != nil {
-			t.Errorf("accepted a config that is not valid: %q", text)
+		c, err := ParseConfig([]byte(text))
+		if err != nil {
+			return
+		}
+		if _, err := NewMethod(c); err != nil {
+			t.Errorf("accepted a config of no method: %v", err)
+		}
+		written, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := ParseConfig(written); err != nil || len(differences(c, again)) > 0 {
+			t.Errorf("a config does not survive JSON: %v %v", err, differences(c, again))
 		}
 	})
 }

@@ -17,7 +17,8 @@ func onWide(p Published) map[string]Published { return map[string]Published{wide
 func extraRows() []Row {
 	robustTraining := everywhere(steps(110, 5e-4, 100, 105))
 	distilled := everywhere(steps(200, 2e-4, 101))
-	perturbed := steps(200, 5e-4, 100, 150)
+	late := steps(200, 5e-4, 100, 150)
+	halves := steps(200, 5e-4, 101, 151) // Rice et al.: after half and three quarters of the epochs
 	lbgat := Training{Epochs: 100, WeightDecay: 2e-4, Schedule: lbgatSchedule}
 	list := []Row{
 		{Name: "cure-eff", Title: "CURE-Eff", Method: "cure-eff", Cost: 0.85, Paper: curePaper,
@@ -54,10 +55,10 @@ func extraRows() []Row {
 		{Name: "dafa", Title: "DAFA", Method: "dafa", Cost: 1,
 			Paper:  everywhere(Training{Epochs: 110, Schedule: optim.Step(0.1, 0.1, 100, 105), WeightDecay: 5e-4, Nesterov: true}),
 			Source: "Lee et al., ICLR 2024 (rucy74/DAFA)"},
-		{Name: "adr", Title: "ADR", Method: "adr", Cost: 1, Paper: everywhere(perturbed),
+		{Name: "adr", Title: "ADR", Method: "adr", Cost: 1, Paper: everywhere(late),
 			Published: of(reported("ADR's README", 82.41, none, 50.39, none), reported("ADR's README", 84.67, none, 53.24, none)),
 			Source:    "Wu, Wang and Chen, ICLR 2024 (yuyuwu5/ADR)"},
-		{Name: "adr-trades", Title: "ADR-TRADES", Method: "adr-trades", Cost: 1.25, Paper: everywhere(perturbed), Source: "Wu, Wang and Chen, ICLR 2024 (yuyuwu5/ADR)"},
+		{Name: "adr-trades", Title: "ADR-TRADES", Method: "adr-trades", Cost: 1.25, Paper: everywhere(late), Source: "Wu, Wang and Chen, ICLR 2024 (yuyuwu5/ADR)"},
 		{Name: "free-at", Title: "Free-AT", Method: "free-at", Cost: 2.1,
 			Paper:     everywhere(Training{Epochs: 10, Schedule: optim.Triangular(0.04), WeightDecay: 5e-4}),
 			Published: onWide(unpublished.elsewhere("RobustBench, WRN-32-10: natural 86.11, AutoAttack 41.47")),
@@ -66,15 +67,15 @@ func extraRows() []Row {
 			Paper:     everywhere(Training{Epochs: 15, Schedule: optim.Triangular(0.2), WeightDecay: 5e-4}),
 			Published: onResNet(unpublished.elsewhere("RobustBench, PreActResNet-18: natural 83.34, AutoAttack 43.21")),
 			Source:    "Wong, Rice and Kolter, ICLR 2020 (locuslab/fast_adversarial train_fgsm.py)"},
-		{Name: "at-awp", Title: "AT-AWP", Method: "at", Set: []string{"at.face=rice", "awp.gamma=0.01"}, Cost: 1, Paper: everywhere(perturbed),
+		{Name: "at-awp", Title: "AT-AWP", Method: "at", Set: []string{"at.face=rice", "awp.gamma=0.01"}, Cost: 1, Paper: everywhere(halves),
 			Published: of(reported("MAIR", none, none, 50.80, none), reported("AWP's repository, best checkpoint", 85.41, 58.30, none, none)),
 			Source:    "Wu, Xia and Wang, NeurIPS 2020 (csdongxian/AWP AT_AWP)",
 			Note:      "Batch norms as in the face rice of AT; the released code attacks the first batch of each epoch in mode E."},
 		{Name: "trades-awp", Title: "TRADES-AWP", Method: "trades", Set: []string{"attack.eps=8/255", "attack.step_size=2/255", "awp.gamma=0.005"},
-			Cost: 1.5, Paper: everywhere(perturbed.with("awp.start=9")),
+			Cost: 1.5, Paper: everywhere(late.with("awp.start=9")),
 			Published: of(reported("MAIR", none, none, 51.62, none), reported("RobustBench", 85.36, none, 56.17, none)),
 			Source:    "Wu, Xia and Wang, NeurIPS 2020 (csdongxian/AWP trades_AWP)"},
-		{Name: "at-rwp", Title: "AT-RWP", Method: "at", Set: []string{"at.face=rice", "rwp.gamma=0.01"}, Cost: 3.2, Paper: everywhere(perturbed),
+		{Name: "at-rwp", Title: "AT-RWP", Method: "at", Set: []string{"at.face=rice", "rwp.gamma=0.01"}, Cost: 3.2, Paper: everywhere(halves),
 			Source: "Yu et al., IJCAI 2022 (ChaojianYu/Robust-Weight-Perturbation)", Note: "Batch norms as in AT-AWP."},
 		{Name: "trades-average", Title: "TRADES, weight average", Method: "trades", Set: []string{"average.decay=0.995"}, Cost: 1, Paper: robustTraining,
 			Source: "Gowal et al., arXiv 2010.03593; schedule of Pang et al., arXiv 2010.00467", Note: "The average is what is measured."},

@@ -113,6 +113,8 @@ func TestPaperSchedules(t *testing.T) {
 		{"cure", resnet18, map[int]float64{99: .1, 100: .01, 150: .001}},
 		{"lbgat", wideResNet, map[int]float64{1: .02, 2: .1, 75: .1, 76: .01, 91: .001}},
 		{"score", resnet18, map[int]float64{1: .05, 100: .005, 105: .0005}},
+		{"at-awp", resnet18, map[int]float64{100: .1, 101: .01, 150: .01, 151: .001}},
+		{"trades-awp", resnet18, map[int]float64{99: .1, 100: .01, 150: .001}},
 	} {
 		training := must(t, c.row).Paper[c.arch]
 		if err := training.Schedule.Validate(); err != nil {

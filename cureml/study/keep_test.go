@@ -1,7 +1,9 @@
 package study
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -138,6 +140,40 @@ func TestMovedStudy(t *testing.T) {
 		if _, same, err := s.same(dir, config); same || err != nil {
 			t.Errorf("other epochs: same %v, %v", same, err)
 		}
+	}
+}
+
+// A run that was interrupted goes on where its study has been moved to, with the weights that it starts from.
+func TestMovedRunGoesOn(t *testing.T) {
+	s, c := small(t)
+	s.Dir, s.device = filepath.Join(t.TempDir(), "old"), mltest.GoBackend(t)
+	if _, err := s.Train("natural", c, nil); err != nil {
+		t.Fatal(err)
+	}
+	next := c
+	next.Seed, next.Init = 1, s.Final("natural")
+	sets, err := s.Sets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := recordStart(s.Run("next"), next.Init); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := cureml.Train(ctx, s.device, next, sets, s.Run("next"), true, nil); !errors.Is(err, cureml.ErrInterrupted) {
+		t.Fatalf("got %v, want a run that is interrupted", err)
+	}
+	moved := &Study{Preset: s.Preset, Dir: filepath.Join(t.TempDir(), "new"), device: s.device}
+	if err := os.Rename(s.Dir, moved.Dir); err != nil {
+		t.Fatal(err)
+	}
+	next.Init = moved.Final("natural")
+	if _, err := moved.Train("next", next, nil); err != nil {
+		t.Error(err)
+	}
+	if !Finished(moved.Run("next"), next) {
+		t.Error("the run is not finished")
 	}
 }
 

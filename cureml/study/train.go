@@ -50,6 +50,9 @@ func (s *Study) finish(f *follower, dir string, c cureml.Config) error {
 		return err
 	}
 	if !cureml.IsRun(dir) {
+		if err := recordStart(dir, c.Init); err != nil {
+			return err
+		}
 		return s.train(dir, c, f)
 	}
 	old, same, err := s.same(dir, c)
@@ -74,9 +77,6 @@ func (s *Study) train(dir string, c cureml.Config, f *follower) error {
 	}
 	device, err := s.Backend()
 	if err != nil {
-		return err
-	}
-	if err := recordStart(dir, c.Init); err != nil {
 		return err
 	}
 	ctx, cancel := untilInterrupted()
