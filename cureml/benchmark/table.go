@@ -22,7 +22,7 @@ const copied = "Published values are of networks of full width trained on all 50
 func Table(cards []*Card) *viz.Table {
 	lines := Lines(cards)
 	t := &viz.Table{Title: "Natural and robust accuracy in %"}
-	t.Header = slices.Concat([]string{"method", "network", "checkpoint"}, columnNames, []string{"minutes", "published: natural", "PGD-20", "C&W", "NRR", "AutoAttack"})
+	t.Header = slices.Concat([]string{"method", "network", "checkpoint"}, columnNames, []string{"minutes", "publ. natural", "publ. PGD-20", "publ. C&W", "publ. NRR", "publ. AutoAttack"})
 	var marks marks
 	for _, l := range lines {
 		title := l.Title
@@ -132,7 +132,7 @@ func sizes(lines []*Line) (notes []string) {
 			attacked := fmt.Sprintf("%d test images of %s", e.N, e.Data)
 			switch {
 			case e.AutoAttack > 0 && e.AutoAttack < e.N:
-				attacked += fmt.Sprintf(", AutoAttack on the first %d", e.AutoAttack)
+				attacked += fmt.Sprintf(", AutoAttack on the first %d, so that it may be above PGD-20's accuracy on all of them", e.AutoAttack)
 			case e.AutoAttack == 0:
 				attacked += ", without AutoAttack"
 			}

@@ -51,7 +51,7 @@ func TestTable(t *testing.T) {
 		"FAT wrn-34-10-w16 last 80.00 50.00 45.00 57.60 40.00 10.0 86.60 [4] 49.86 49.35 62.87 47.48",
 		"AT-AWP wrn-34-10-w16 last 80.00 50.00 45.00 57.60 40.00 10.0 85.41 [5] 58.30 – – –",
 		"TRADES-AWP wrn-34-10-w16 last 80.00 50.00 45.00 57.60 40.00 10.0 85.36 [6] – – – 56.17",
-		"4577 training images of images, and 508 that select the best checkpoint; 1017 test images of images, AutoAttack on the first 128.",
+		"4577 training images of images, and 508 that select the best checkpoint; 1017 test images of images, AutoAttack on the first 128, so that it may be above PGD-20's accuracy on all of them.",
 		"± is the sample standard deviation over seeds: 2 of TRADES on resnet18-w16.",
 		"[1] MART on resnet18-w16, seed 1 failed: the loss is NaN at step 7",
 		"[2] CURE, resnet18, published: 54.90 in tables 5 and 7 of the same paper.",
