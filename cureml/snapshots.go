@@ -79,17 +79,24 @@ func LoadSnapshot(dir, network string, epoch int) (*Saved, error) {
 	if err != nil {
 		return nil, err
 	}
-	arch := c.Arch
+	arch, names := c.Arch, []string{Student}
 	for _, n := range method.Networks {
+		if n.Kind == Frozen {
+			continue
+		}
+		names = append(names, n.Role)
 		if n.Role == network && n.Arch.Name != "" {
 			arch = n.Arch
 		}
+	}
+	if !slices.Contains(names, network) {
+		return nil, fmt.Errorf("cureml: %s: a run of method %s keeps no snapshots of %q: accepted are %s", dir, c.Method, network, strings.Join(names, ", "))
 	}
 	path := snapshotFile(dir, network, epoch)
 	s, warnings, err := nn.LoadFile(arch, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		epochs, _ := Snapshots(dir)
-		return nil, fmt.Errorf("cureml: %w: %s keeps the student after epochs %v", err, dir, epochs)
+		return nil, fmt.Errorf("cureml: %w: %s keeps its networks after epochs %v", err, dir, epochs)
 	}
 	if err != nil {
 		return nil, err

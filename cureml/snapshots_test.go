@@ -48,6 +48,9 @@ func TestSnapshots(t *testing.T) {
 	if _, err := LoadSnapshot(dir, Student, 7); err == nil || !strings.Contains(err.Error(), "after epochs [0 1 2]") {
 		t.Errorf("no such epoch: error %v", err)
 	}
+	if _, err := LoadSnapshot(dir, Best, 1); err == nil || !strings.Contains(err.Error(), `no snapshots of "best": accepted are student`) {
+		t.Errorf("no such network: error %v", err)
+	}
 	if _, err := LoadSnapshot(t.TempDir(), Student, 0); err == nil || !strings.Contains(err.Error(), "holds no run") {
 		t.Errorf("no run: error %v", err)
 	}
