@@ -32,6 +32,7 @@ type CurvesOptions struct {
 	Width, Height         float64 // cm; 0 means 15 x 9
 	LogX, LogY            bool
 	XRange, YRange        [2]float64 // zero means: from the data
+	WholeX                bool       // ticks of X at whole numbers only, as for epochs; so without it where all X are whole
 	Markers               bool       // a sign at every point, also shaped by series
 	VLines                []VLine
 }
@@ -203,7 +204,7 @@ func curveAxes(opt CurvesOptions, curves []curve) (x, y axis, err error) {
 	if x, err = newAxis(opt.XLabel, xlo, xhi, opt.XRange, opt.LogX); err != nil {
 		return x, y, err
 	}
-	x.integers = whole && !opt.LogX && x.max-x.min > 1
+	x.integers = (whole || opt.WholeX) && !opt.LogX && x.max-x.min > 1
 	y, err = newAxis(opt.YLabel, ylo, yhi, opt.YRange, opt.LogY)
 	if opt.YRange == [2]float64{} {
 		headroom(&y, opt.VLines)
