@@ -16,7 +16,7 @@ func (r *LayerwiseResult) Tables() []*viz.Table {
 	t := &viz.Table{
 		Title: fmt.Sprintf("U-b: blocks b trained adversarially, %s, %s; accuracy in %% on %d test images of %s",
 			r.Arch, count(r.Epochs, "epoch"), r.TestImages, r.Data),
-		Header: []string{"network", "begins with", "natural", "PGD-20", "NRR", "trained layers", "their change", "minutes"},
+		Header: []string{"network", "starts from", "natural", "PGD-20", "NRR", "trained layers", "their change", "minutes"},
 		Notes: []string{
 			"change: ‖w − w₀‖ / ‖w₀‖ from the natural network's weights, mean over the layers (convolutions and classifier) that moved",
 			fmt.Sprintf("stem: %s; batch norms of frozen blocks: %s; natural network: %s", r.stemWords(), r.FrozenBN, r.Start),
