@@ -39,7 +39,11 @@ func newAxes(p *page, room image.Rectangle, x, y axis, bottomRoom int) *axes {
 		a.box.Min.X += int(lineHeight(labelFont)) + 4
 	}
 	if bottomRoom == 0 {
-		a.x.setTicks(a.box.Dx() / 72)
+		apart := 72
+		if a.x.integers { // severities 1 to 5: a label each, where they fit
+			apart = 14 + int(max(textWidth(tickFont, "00"), textWidth(tickFont, stepLabel(math.Floor(a.x.max), 1, a.x.max))))
+		}
+		a.x.setTicks(a.box.Dx() / apart)
 		for _, t := range a.x.ticks { // the last label may stand out at the right
 			out := a.X(t.at) + textWidth(tickFont, t.label)/2 - float64(room.Max.X)
 			if out > 0 {

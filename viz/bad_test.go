@@ -37,6 +37,12 @@ func TestBadInput(t *testing.T) {
 		{"curves: negative std", func() (*Figure, error) { return Curves(CurvesOptions{}, Series{Y: one, Std: []float64{-1}}) }, "= -1"},
 		{"curves: NaN x", func() (*Figure, error) { return Curves(CurvesOptions{}, Series{X: []float64{nan}, Y: one}) }, "x[0] = NaN"},
 		{"curves: log x", func() (*Figure, error) { return Curves(CurvesOptions{LogX: true}, Series{X: []float64{0}, Y: one}) }, "x[0] = 0"},
+		{"curves: names", func() (*Figure, error) {
+			return Curves(CurvesOptions{XNames: []string{"a"}}, Series{Y: []float64{1, 2}})
+		}, "1 names, for x from 0 to 1"},
+		{"curves: names between", func() (*Figure, error) {
+			return Curves(CurvesOptions{XNames: []string{"a", "b"}}, Series{X: []float64{.5}, Y: one})
+		}, "whole numbers"},
 		{"curves: all NaN", func() (*Figure, error) { return Curves(CurvesOptions{}, Series{Name: "loss", Y: []float64{nan, inf}}) }, `"loss"`},
 		{"curves: all negative on log", func() (*Figure, error) { return Curves(CurvesOptions{LogY: true}, Series{Y: []float64{-1, 0}}) }, "log"},
 		{"curves: range", func() (*Figure, error) { return Curves(CurvesOptions{YRange: [2]float64{2, 1}}, Series{Y: one}) }, "[2, 1]"},

@@ -32,6 +32,8 @@ type CurvesOptions struct {
 	Width, Height         float64 // cm; 0 means 15 x 9
 	LogX, LogY            bool
 	XRange, YRange        [2]float64 // zero means: from the data
+	WholeX                bool       // ticks of X at whole numbers only, as for epochs; so without it where all X are whole
+	XNames                []string   // stand in place of the numbers 0, 1, 2, ... of X, such as those of layers
 	Markers               bool       // a sign at every point, also shaped by series
 	VLines                []VLine
 }
@@ -59,7 +61,9 @@ func Curves(opt CurvesOptions, series ...Series) (*Figure, error) {
 	if err != nil {
 		return nil, fmt.Errorf("viz: curves: %w", err)
 	}
-	a := newAxes(p, room, x, y, 0)
+	names := newXNames(opt.XNames, room)
+	a := newAxes(p, room, x, y, names.room)
+	names.grid(a)
 	a.drawGrid(true, true)
 	for _, c := range curves {
 		c.drawBand(a)
@@ -71,6 +75,7 @@ func Curves(opt CurvesOptions, series ...Series) (*Figure, error) {
 		c.draw(a)
 	}
 	a.drawFrame()
+	names.draw(a)
 	return p.figure(), nil
 }
 
@@ -200,10 +205,17 @@ func curveAxes(opt CurvesOptions, curves []curve) (x, y axis, err error) {
 	if !usable(xhi-xlo) || !usable(yhi-ylo) {
 		return x, y, fmt.Errorf("values span [%g, %g] by [%g, %g]: want a width of at most 1e300", xlo, xhi, ylo, yhi)
 	}
-	if x, err = newAxis(opt.XLabel, xlo, xhi, opt.XRange, opt.LogX); err != nil {
+	asked := opt.XRange
+	if n := float64(len(opt.XNames)); n > 0 {
+		if !whole || xlo < 0 || xhi >= n || opt.LogX {
+			return x, y, fmt.Errorf("%g names, for x from %g to %g (log %v): want whole numbers from 0 to %g on a linear axis", n, xlo, xhi, opt.LogX, n-1)
+		}
+		asked = [2]float64{-0.5, n - 0.5}
+	}
+	if x, err = newAxis(opt.XLabel, xlo, xhi, asked, opt.LogX); err != nil {
 		return x, y, err
 	}
-	x.integers = whole && !opt.LogX && x.max-x.min > 1
+	x.integers = (whole || opt.WholeX) && !opt.LogX && x.max-x.min > 1
 	y, err = newAxis(opt.YLabel, ylo, yhi, opt.YRange, opt.LogY)
 	if opt.YRange == [2]float64{} {
 		headroom(&y, opt.VLines)

@@ -42,6 +42,11 @@ var samples = []struct {
 		return Curves(CurvesOptions{Title: "Log axes, markers", XLabel: "step", YLabel: "loss", LogX: true, LogY: true, Markers: true, Width: 9, Height: 6},
 			Series{Name: "a", X: x, Y: []float64{2, .5, .1, .004}}, Series{Name: "b", X: x, Y: []float64{1, .3, 0, .02}, Std: []float64{.1, .1, .1, .03}})
 	}},
+	{"curves_names", func() (*Figure, error) {
+		return Curves(CurvesOptions{Title: "By layer", XLabel: "layer", YLabel: "length", LogY: true, Markers: true, Width: 9, Height: 6,
+			XNames: []string{"conv1", "layer1.0.conv1", "layer1.0.conv2", "layer2.0.conv1", "layer2.0.conv2", "linear"}},
+			Series{Name: "clean", Y: []float64{1, .5, .3, .6, .2, 2}}, Series{Name: "attacked", X: []float64{0, 1, 2, 5}, Y: []float64{2, .6, .4, 3}, Dashed: true})
+	}},
 	{"bars", func() (*Figure, error) {
 		return Bars(BarsOptions{Title: "Natural and robust accuracy", YLabel: "accuracy (%)", Width: 11, Height: 7},
 			[]string{"Natural", "PGD-AT", "TRADES", "CURE"},

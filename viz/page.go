@@ -61,6 +61,18 @@ func (p *page) border(r image.Rectangle, thick int, c color.Color) {
 	p.fill(image.Rect(r.Max.X-thick, r.Min.Y+thick, r.Max.X, r.Max.Y-thick), c)
 }
 
+// hatch paints slanted lines and a frame, through which the ground still shows.
+func (p *page) hatch(r image.Rectangle, c color.Color) {
+	for y := r.Min.Y; y < r.Max.Y; y++ {
+		for x := r.Min.X; x < r.Max.X; x++ {
+			if (x+y)%7 < 2 {
+				p.img.Set(x, y, c)
+			}
+		}
+	}
+	p.border(r, min(2, r.Dy()), c)
+}
+
 // hline and vline are one-pixel rules.
 func (p *page) hline(x0, x1, y int, c color.Color) { p.fill(image.Rect(x0, y, x1, y+1), c) }
 func (p *page) vline(x, y0, y1 int, c color.Color) { p.fill(image.Rect(x, y0, x+1, y1), c) }

@@ -20,10 +20,10 @@ type ReliabilityOptions struct {
 	Width, Height float64 // cm; 0 means 12 x 12
 }
 
-// Reliability draws accuracy against confidence, bin by bin, with the gap to the
-// mean confidence, and the share of predictions in each bin below. The legend
-// gives the expected calibration error over these bins (Naeini et al. 2015; Guo
-// et al. 2017, eq. 3),
+// Reliability draws the accuracy of each bin as a bar, with the gap to the mean
+// confidence hatched over it, and the share of predictions in each bin below. The
+// legend gives the expected calibration error over these bins (Naeini et al.
+// 2015; Guo et al. 2017, eq. 3),
 //
 //	ECE = sum_b count_b / n * |accuracy_b - confidence_b|
 func Reliability(opt ReliabilityOptions, bins []ReliabilityBin) (*Figure, error) {
@@ -50,10 +50,13 @@ func reliability(opt ReliabilityOptions, bins []ReliabilityBin) (*Figure, error)
 	if height == 0 {
 		height = 12
 	}
-	over := tint(wrongRed, 0.55)
+	bar := tint(Palette[0], 0.6) // light enough for the hatches
+	diagonal := pen{ink, 2, []float64{8, 6}}
 	p, room, err := sheet{title: opt.Title, width: width, height: height, entries: []entry{
-		boxEntry("accuracy", Palette[0], Palette[0]),
-		boxEntry(fmt.Sprintf("gap to confidence (ECE %.4f)", ece), over, over),
+		boxEntry("accuracy", bar, bar),
+		{fmt.Sprintf("gap to confidence (ECE %.1f %%)", 100*ece), func(p *page, box image.Rectangle) { p.hatch(box, wrongRed) }},
+		lineEntry("perfect calibration", diagonal, nil),
+		boxEntry("share of predictions", softInk, softInk),
 	}}.open()
 	if err != nil {
 		return nil, err
@@ -75,15 +78,12 @@ func reliability(opt ReliabilityOptions, bins []ReliabilityBin) (*Figure, error)
 		if b.Count == 0 {
 			continue
 		}
-		above.p.fill(inset(above.pixelRect(b.Lo, b.Accuracy, b.Hi, 0)), Palette[0])
+		p.fill(inset(above.pixelRect(b.Lo, b.Accuracy, b.Hi, 0)), bar)
 		lo, hi := min(b.Accuracy, b.Confidence), max(b.Accuracy, b.Confidence)
-		above.p.fill(inset(above.pixelRect(b.Lo, hi, b.Hi, lo)), over)
-		cap := inset(above.pixelRect(b.Lo, b.Accuracy, b.Hi, b.Accuracy))
-		above.p.fill(image.Rect(cap.Min.X, cap.Min.Y-1, cap.Max.X, cap.Min.Y+2), ink) // the accuracy, also where it lies above
-
-		below.p.fill(inset(below.pixelRect(b.Lo, float64(b.Count)/float64(n), b.Hi, 0)), softInk)
+		p.hatch(inset(above.pixelRect(b.Lo, hi, b.Hi, lo)), wrongRed)
+		p.fill(inset(below.pixelRect(b.Lo, float64(b.Count)/float64(n), b.Hi, 0)), softInk)
 	}
-	p.stroke(pen{ink, 2, []float64{8, 6}}, above.box, above.at(0, 0), above.at(1, 1))
+	p.stroke(diagonal, above.box, above.at(0, 0), above.at(1, 1))
 	above.drawFrame()
 	below.drawFrame()
 	return p.figure(), nil

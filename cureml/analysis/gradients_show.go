@@ -2,6 +2,7 @@ package analysis
 
 import (
 	"fmt"
+	"strings"
 
 	"cure/viz"
 )
@@ -46,35 +47,33 @@ func (g *Gradients) phases() []NetworkGradients {
 	return []NetworkGradients{g.Networks[0], g.Networks[len(g.Networks)-1]}
 }
 
-// Pictures are the lengths of both gradients, their cosines, and what prominence lets through in the first and the last
+// Pictures are the lengths of both gradients, of all layers but shortcuts, their cosines, and what prominence lets through in the first and the last
 // phase.
 func (g *Gradients) Pictures() ([]Picture, error) {
-	layers, depth := make([]string, len(g.Layers)), make([]float64, len(g.Layers)-1) // the last stands for all
+	layers := make([]string, len(g.Layers))
 	for i, l := range g.Layers {
 		layers[i] = l.Name
 	}
-	all := len(depth)
-	for i := range depth {
-		depth[i] = float64(i + 1)
-	}
+	all := len(layers) - 1 // the last stands for all
+	main, names := g.withoutShortcuts()
 	var norms []viz.Series
 	var updated []viz.BarSeries
 	for i, n := range g.phases() {
 		c := viz.Palette[i%len(viz.Palette)]
-		norms = append(norms, viz.Series{Name: n.Name + ", clean", X: depth, Y: n.Nat[:all], Color: c}, viz.Series{Name: n.Name + ", attacked", X: depth, Y: n.Adv[:all], Color: c, Dashed: true})
+		norms = append(norms, viz.Series{Name: n.Name + ", clean", Y: at(n.Nat, main), Color: c}, viz.Series{Name: n.Name + ", attacked", Y: at(n.Adv, main), Color: c, Dashed: true})
 		updated = append(updated, viz.BarSeries{Name: n.Name, Values: times100(n.UpdatedWhole[:all]), Color: c})
 	}
-	var names []string
+	var rows []string
 	var cosines [][]float64
 	for _, n := range g.Networks {
-		names, cosines = append(names, n.Name), append(cosines, n.Cosine)
+		rows, cosines = append(rows, n.Name), append(cosines, n.Cosine)
 	}
-	lengths, err := viz.Curves(viz.CurvesOptions{Title: "Length of the gradient of each layer's weights",
-		XLabel: "layer, in the order of PyTorch's modules; the last is the classifier", YLabel: "length of the gradient", LogY: true, Markers: true}, norms...)
+	lengths, err := viz.Curves(viz.CurvesOptions{Title: "Length of the gradient of each layer's weights, without shortcuts",
+		XNames: names, YLabel: "length of the gradient", LogY: true, Markers: true, Width: 20}, norms...)
 	if err != nil {
 		return nil, err
 	}
-	cosine, err := viz.Heatmap(viz.HeatmapOptions{Title: "Cosine of the gradients on clean and on attacked images", Rows: names, Cols: layers,
+	cosine, err := viz.Heatmap(viz.HeatmapOptions{Title: "Cosine of the gradients on clean and on attacked images", Rows: rows, Cols: layers,
 		Diverging: true, Range: [2]float64{-1, 1}, Format: "%.2f", ColorLabel: "cosine", Width: 24}, cosines)
 	if err != nil {
 		return nil, err
@@ -85,6 +84,25 @@ func (g *Gradients) Pictures() ([]Picture, error) {
 		return nil, err
 	}
 	return []Picture{{"lengths", lengths}, {"cosine", cosine}, {"updated", share}}, nil
+}
+
+// withoutShortcuts are the numbers and names of the layers that follow each other. Shortcuts, which run beside them, have few
+// weights and short gradients: a line through them would dip at each.
+func (g *Gradients) withoutShortcuts() (main []int, names []string) {
+	for i, l := range g.Layers[:len(g.Layers)-1] {
+		if !strings.Contains(strings.ToLower(l.Name), "shortcut") {
+			main, names = append(main, i), append(names, l.Name)
+		}
+	}
+	return main, names
+}
+
+// at are the values of a list of places.
+func at(values []float64, places []int) (picked []float64) {
+	for _, i := range places {
+		picked = append(picked, values[i])
+	}
+	return picked
 }
 
 func times100(shares []float64) []float64 {

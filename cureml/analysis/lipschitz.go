@@ -141,7 +141,7 @@ func (l *Lipschitz) Tables() []*viz.Table {
 		row := []string{n.Name}
 		for _, values := range [][]float64{n.Logits, n.Probabilities} {
 			for _, v := range []float64{average(values), quantile(values, .5), quantile(values, .95)} {
-				row = append(row, fmt.Sprintf("%.3g", v))
+				row = append(row, threeDigits(v))
 			}
 		}
 		t.Rows = append(t.Rows, row)
@@ -151,16 +151,16 @@ func (l *Lipschitz) Tables() []*viz.Table {
 
 // Pictures are the distributions over the images.
 func (l *Lipschitz) Pictures() ([]Picture, error) {
-	var logits, probabilities []viz.Series
+	var names []string
+	var logits, probabilities [][]float64
 	for _, n := range l.Networks {
-		logits = append(logits, viz.ECDF(n.Name, logarithms(n.Logits)))
-		probabilities = append(probabilities, viz.ECDF(n.Name, logarithms(n.Probabilities)))
+		names, logits, probabilities = append(names, n.Name), append(logits, n.Logits), append(probabilities, n.Probabilities)
 	}
-	left, err := distributions("Local Lipschitz value of the logits", "log10 of the ratio", logits)
+	left, err := distributions("Local Lipschitz value of the logits", "ratio, logarithmic", names, logits)
 	if err != nil {
 		return nil, err
 	}
-	right, err := distributions("Local Lipschitz value of the probabilities", "log10 of the ratio", probabilities)
+	right, err := distributions("Local Lipschitz value of the probabilities", "ratio, logarithmic", names, probabilities)
 	if err != nil {
 		return nil, err
 	}

@@ -7,8 +7,8 @@ import (
 	"cure/viz"
 )
 
-// Tables says for each network and rule what is conserved of the whole network, and for the first rule and the last network
-// what is conserved of each layer.
+// Tables says for each network, of a training for the first and the last, and rule what is conserved of the whole network,
+// and for the first rule and the last network what is conserved of each layer.
 func (m *Masks) Tables() []*viz.Table {
 	all := len(m.Layers) - 1
 	whole := &viz.Table{
@@ -23,7 +23,7 @@ func (m *Masks) Tables() []*viz.Table {
 		}
 		return inPercent(v[all])
 	}
-	for _, n := range m.Networks {
+	for _, n := range m.phases() {
 		for r, rule := range n.Rules {
 			whole.Rows = append(whole.Rows, []string{n.Name, m.Rules[r].Name, inPercent(rule.Conserved[all]), inPercent(rule.Dropped[all]),
 				optional(rule.Batches), inPercent(rule.First[all]), optional(rule.Before), inPercent(n.Unmoved[all])})
@@ -46,6 +46,14 @@ func (m *Masks) Tables() []*viz.Table {
 			inPercent(rule.Dropped[i]), next, inPercent(last.Unmoved[i])})
 	}
 	return []*viz.Table{whole, layers}
+}
+
+// phases are the first and the last network of a training, all where no epochs are known.
+func (m *Masks) phases() []NetworkMasks {
+	if len(m.Networks) < 2 || m.Networks[0].Epoch < 0 {
+		return m.Networks
+	}
+	return []NetworkMasks{m.Networks[0], m.Networks[len(m.Networks)-1]}
 }
 
 // Pictures are the agreements of masks over the networks, what one threshold would conserve and what masks drop layer by
@@ -88,7 +96,7 @@ func (m *Masks) Pictures() ([]Picture, error) {
 		return nil, err
 	}
 	if len(names) > 1 {
-		if err := heat("unmoved", "Weights with the same bits as in "+names[0], "same (%)", names, unmoved, 100); err != nil {
+		if err := heat("unmoved", "Weights with the same bits as in "+names[0], "same (%)", names[1:], unmoved[1:], 100); err != nil {
 			return nil, err
 		}
 	}

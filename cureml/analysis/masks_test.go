@@ -141,6 +141,10 @@ func TestMasks(t *testing.T) {
 	if pictures, err := m.Pictures(); err != nil || len(pictures) != 4 {
 		t.Errorf("%d pictures, error %v", len(pictures), err)
 	}
+	m.Networks[0].Epoch, m.Networks[1].Epoch, m.Networks[2].Epoch = 0, 1, 2
+	if rows := m.Tables()[0].Rows; len(rows) != 8 || rows[3][0] != m.Networks[0].Name || rows[4][0] != m.Networks[2].Name {
+		t.Errorf("%d rows of a training, want those of its first and its last network", len(rows))
+	}
 }
 
 // TestMasksOfGradients: what a rule chooses and drops in the stem, against the gradients themselves. The revision model is

@@ -111,3 +111,11 @@ func length(values []float32) float64 {
 
 // percents is a share as the tables show it.
 func percents(share float64) string { return fmt.Sprintf("%.1f", 100*share) }
+
+// threeDigits writes a number with three significant digits, and from a thousand on as a whole one: 1337, 28.9, 0.145.
+func threeDigits(v float64) string {
+	if math.Abs(v) >= 999.5 && math.Abs(v) < 1e6 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
+}

@@ -20,7 +20,7 @@ import (
 // NeurAI-Lab/CURE) where it has them.
 type SimilarityOptions struct {
 	// Attack makes the attacked inputs: PGD on every image, from its label. Zero is 20 steps of 0.0078 within L∞ 0.031 on the
-	// cross-entropy.
+	// cross-entropy, which the preset pgd20 is not: its steps are 0.003.
 	Attack   attacks.Attack
 	Measures []string // names of [SimilarityMeasures]; nil is all
 	Batch    int      // images that go through a network at once; 0 is 64
@@ -118,7 +118,7 @@ func similarityMeasure(name string) (layerMeasure, error) {
 // check fills in the zero values.
 func (o SimilarityOptions) check(set *data.Set) (SimilarityOptions, error) {
 	if o.Attack.Method == nil {
-		o.Attack = attacks.Attack{Name: "pgd20", Method: attacks.PGD{
+		o.Attack = attacks.Attack{Name: "pgd", Method: attacks.PGD{
 			Ball: attacks.Ball{Norm: attacks.Linf, Eps: 0.031}, Steps: 20, StepSize: 0.0078, Start: attacks.UniformUnclipped, Loss: "ce"}}
 	}
 	if o.Measures == nil {

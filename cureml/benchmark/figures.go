@@ -77,27 +77,3 @@ func Parts(cards []*Card) (*viz.Figure, error) {
 	}
 	return viz.Bars(viz.BarsOptions{Title: "CURE's parts", YLabel: "accuracy (%)", Format: "%.1f"}, groups, series...)
 }
-
-// Sweep are the accuracies of CURE's last checkpoints along one of its settings, means over seeds.
-func Sweep(cards []*Card, s recipes.Series) (*viz.Figure, error) {
-	curves := make([]viz.Series, len(barsOf))
-	for i, bar := range barsOf {
-		curves[i].Name = bar.name
-		curves[i].X, curves[i].Y = sweepPoints(cards, s, bar.column)
-	}
-	return viz.Curves(viz.CurvesOptions{Title: s.Symbol, XLabel: s.Symbol, YLabel: "accuracy (%)", Markers: true, Width: 9, Height: 7}, curves...)
-}
-
-// sweepPoints are the values of a setting that have cards, and those of a column there.
-func sweepPoints(cards []*Card, s recipes.Series, column string) (x, y []float64) {
-	lines := Lines(cards)
-	for k, row := range s.Rows {
-		at := slices.IndexFunc(lines, func(l *Line) bool { return l.Row.Name == row && len(l.Cards) > 0 })
-		if at < 0 {
-			continue
-		}
-		mean, _ := lines[at].Value("last", column)
-		x, y = append(x, s.Values[k]), append(y, mean)
-	}
-	return x, y
-}

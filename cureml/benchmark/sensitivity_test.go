@@ -21,7 +21,7 @@ func TestSensitivity(t *testing.T) {
 			t.Errorf("row %d: %s, want %s", i, row, want)
 		}
 	}
-	if got.Notes[0] != "measured: preset mini, 1 of 10 rows" {
+	if got.Notes[0] != "measured: preset mini, seed 0, 1 of 10 rows" {
 		t.Errorf("note %q", got.Notes[0])
 	}
 	for _, s := range recipes.AblationSeries() {

@@ -147,10 +147,6 @@ func TestFigures(t *testing.T) {
 	if _, err := Sweep(nil, recipes.AblationSeries()[0]); err == nil {
 		t.Error("a sweep without cards: want an error")
 	}
-	x, y := sweepPoints(cards, recipes.AblationSeries()[2], "natural")
-	if len(x) != 3 || x[0] != 0 || x[2] != 1 || math.Abs(y[0]-55) > 1e-9 || math.Abs(y[2]-60) > 1e-9 {
-		t.Errorf("γ: %v, %v, want 0, 0.5, 1 with 55, 55, 60", x, y)
-	}
 }
 
 func TestLines(t *testing.T) {

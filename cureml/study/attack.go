@@ -16,7 +16,7 @@ import (
 )
 
 // Attack measures networks on the study's test images, and returns a report for each: the final weights of a run, by its
-// name, or a shipped network, as zoo:NAME. A report that was measured before, with the same weights, images and attacks,
+// name, a shipped network, as zoo:NAME, or one that [Study.Add] has named. A report that was measured before, with the same weights, images and attacks,
 // is read from its file.
 //
 // The seed of all random numbers is 0, and images are numbered by their records.

@@ -6,13 +6,11 @@ import (
 
 	"github.com/gomlx/compute"
 
-	"cure/cureml"
 	"cure/cureml/analysis"
 	"cure/data"
 )
 
-// Beyond runs the analyses of notebook 10 on three networks, trained naturally, by TRADES and by CURE. What was computed
-// before is read.
+// Beyond runs the analyses of notebook 10 on some networks. What was computed before is read.
 type Beyond struct {
 	study    *Study
 	sizes    beyondSizes
@@ -32,30 +30,19 @@ var beyondBy = map[string]beyondSizes{
 	"paper": {512, 1000, 1000, 5000, 500, 1000, 10000, 500, 31, 31, 10},
 }
 
-// Beyond opens the networks: those that are shipped, and in the paper preset runs called natural, trades and cure, which
-// are trained where they are missing.
-func (s *Study) Beyond() (*Beyond, error) {
-	b := &Beyond{study: s, sizes: beyondBy[s.Name]}
-	for _, name := range []string{"natural", "trades", "cure"} {
-		ref := cureml.ZooPrefix + name
-		if s.Name == "paper" {
-			ref = name
-			c := s.Config(name)
-			if name == "cure" {
-				c.Init = s.Final("natural")
-			}
-			if _, err := s.Train(name, c, nil); err != nil {
-				return nil, err
-			}
-		}
-		net, err := s.Network(ref)
-		if err != nil {
+// Beyond opens networks, named as for [Study.Attack]; without names they are those of [Study.Compared].
+func (s *Study) Beyond(names ...string) (*Beyond, error) {
+	if len(names) == 0 {
+		var err error
+		if names, err = s.Compared(); err != nil {
 			return nil, err
 		}
-		net.Name = name
-		b.Networks = append(b.Networks, net)
 	}
-	return b, nil
+	nets, err := s.networksOf(names)
+	if err != nil {
+		return nil, err
+	}
+	return &Beyond{study: s, sizes: beyondBy[s.Name], Networks: nets}, nil
 }
 
 // remembered runs an analysis on the first n test images, or reads what it found before.

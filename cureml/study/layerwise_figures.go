@@ -2,6 +2,7 @@ package study
 
 import (
 	"fmt"
+	"image/color"
 	"math"
 	"slices"
 
@@ -15,7 +16,7 @@ func (r *LayerwiseResult) Tables() []*viz.Table {
 	t := &viz.Table{
 		Title: fmt.Sprintf("U-b: blocks b trained adversarially, %s, %s; accuracy in %% on %d test images of %s",
 			r.Arch, count(r.Epochs, "epoch"), r.TestImages, r.Data),
-		Header: []string{"network", "begins with", "natural", "PGD-20", "NRR", "trained layers", "their change", "minutes"},
+		Header: []string{"network", "starts from", "natural", "PGD-20", "NRR", "trained layers", "their change", "minutes"},
 		Notes: []string{
 			"change: ‖w − w₀‖ / ‖w₀‖ from the natural network's weights, mean over the layers (convolutions and classifier) that moved",
 			fmt.Sprintf("stem: %s; batch norms of frozen blocks: %s; natural network: %s", r.stemWords(), r.FrozenBN, r.Start),
@@ -137,15 +138,30 @@ func standardError(share float64, n int) float64 {
 	return math.Sqrt(share * (1 - share) / math.Max(1, float64(n)))
 }
 
-// Tradeoff has every network as a point of natural and robust accuracy.
+// Tradeoff has every network as a point of natural and robust accuracy, a panel for each group over the same ranges. The
+// natural network, far to the right and at the bottom, is named in the titles: with it, the others would be a heap.
 func (r *LayerwiseResult) Tradeoff() (*viz.Figure, error) {
-	points := []viz.TradeoffPoint{{Name: "natural", Nat: 100 * r.Natural.Nat, Rob: 100 * r.Natural.Rob, Group: "natural network"}}
-	for _, g := range r.groups() {
-		for _, row := range g.rows {
-			points = append(points, viz.TradeoffPoint{Name: row.Blocks, Nat: 100 * row.Nat, Rob: 100 * row.Rob, Group: g.title})
-		}
+	nat, rob := 0.0, 0.0
+	for _, row := range r.Rows {
+		nat, rob = max(nat, row.Nat), max(rob, row.Rob)
 	}
-	return viz.Tradeoff(viz.TradeoffOptions{Title: "Which blocks to train?", XLabel: "natural accuracy (%)", YLabel: "PGD-20 accuracy (%)", Height: 13}, points...)
+	reach := func(share float64) [2]float64 { return [2]float64{0, 115 * max(share, 0.01)} }
+	var figs []*viz.Figure
+	for _, g := range r.groups() {
+		var points []viz.TradeoffPoint
+		for _, row := range g.rows {
+			points = append(points, viz.TradeoffPoint{Name: row.Blocks, Nat: 100 * row.Nat, Rob: 100 * row.Rob})
+		}
+		fig, err := viz.Tradeoff(viz.TradeoffOptions{
+			Title:  fmt.Sprintf("%s; not shown: the natural network, %s and %s %%", g.title, perCent(r.Natural.Nat), perCent(r.Natural.Rob)),
+			XLabel: "natural accuracy (%)", YLabel: "PGD-20 accuracy (%)", XRange: reach(nat), YRange: reach(rob), Width: 11, Height: 11,
+		}, points...)
+		if err != nil {
+			return nil, err
+		}
+		figs = append(figs, fig)
+	}
+	return viz.Grid(2, figs...)
 }
 
 // Change is a heat map of the relative change of every layer.
@@ -161,19 +177,22 @@ func (r *LayerwiseResult) Change() (*viz.Figure, error) {
 	})
 }
 
-// followed are the variants that [LayerwiseResult.Training] shows of more than there are colours.
-var followed = []string{"1", "2", "3", "4", "12", "23", "34", "12345"}
+// followed are the variants that [LayerwiseResult.Training] shows where there are more: those that the paper's figure 4 is
+// about, and the whole network.
+var followed = []string{"1", "2", "12", "23", "34", wholeNetwork}
+
+const wholeNetwork = "12345"
 
 // few are the rows of a group, or those followed where there are too many.
 func (g layerwiseGroup) few() []LayerwiseRow {
-	if len(g.rows) <= len(viz.Palette) {
+	if len(g.rows) <= len(followed) {
 		return g.rows
 	}
 	return slices.DeleteFunc(slices.Clone(g.rows), func(row LayerwiseRow) bool { return !slices.Contains(followed, row.Blocks) })
 }
 
 // Training are curves of the accuracy under attack: on test images where they were measured between epochs, else on the
-// batches trained on. Of many variants the single stages, pairs of neighbouring stages and the whole network are shown.
+// batches trained on. Of many variants those followed are shown; the whole network is black.
 func (r *LayerwiseResult) Training() (*viz.Figure, error) {
 	return r.perGroup(func(g layerwiseGroup) (*viz.Figure, error) {
 		rows := g.few()
@@ -184,6 +203,9 @@ func (r *LayerwiseResult) Training() (*viz.Figure, error) {
 		var curves []viz.Series
 		for _, row := range rows {
 			s := viz.Series{Name: row.Name(), X: of(row).Epochs}
+			if row.Blocks == wholeNetwork {
+				s.Color = color.Black
+			}
 			for _, share := range of(row).Shares {
 				s.Y = append(s.Y, 100*share)
 			}

@@ -25,14 +25,17 @@ type network struct {
 	weights string // as reports name them
 }
 
-// network reads the final weights of a run, or a shipped network, zoo:NAME.
+// network reads the final weights of a run, a shipped network, zoo:NAME, or one of [Study.Add].
 func (s *Study) network(name string) (*network, error) {
+	if own, ok := s.added[name]; ok {
+		return own, nil
+	}
 	if shipped, ok := strings.CutPrefix(name, cureml.ZooPrefix); ok {
 		state, err := zoo.Load(shipped)
 		return &network{state, name, name}, err
 	}
 	if !exists(s.Final(name)) {
-		return nil, fmt.Errorf("study: the run %s is not finished: it has no final weights yet", s.Run(name))
+		return nil, fmt.Errorf("study: the run %s is not finished: it has no final weights yet (accepted are finished runs, zoo:NAME, and names of Study.Add)", s.Run(name))
 	}
 	saved, err := cureml.LoadRun(s.Run(name), cureml.Student)
 	if err == nil && len(saved.Warnings) > 0 {

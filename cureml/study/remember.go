@@ -15,7 +15,7 @@ import (
 	"cure/cureml/analysis"
 )
 
-// Network reads a network to analyse, named as for [Study.Attack]: the final weights of a run, or zoo:NAME.
+// Network reads a network to analyse, named as for [Study.Attack].
 func (s *Study) Network(name string) (analysis.Network, error) {
 	net, err := s.network(name)
 	if err != nil {

@@ -27,6 +27,7 @@ type Study struct {
 
 	device compute.Backend
 	sets   cureml.Sets
+	added  map[string]*network // by the names that Add gave them
 }
 
 // Open is the study in the folder of root that is called as the preset of CURE_PRESET, such as runs/mini, or, where

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"cure/attacks"
 	"cure/cureml"
@@ -126,13 +127,22 @@ func (t *Traces) Still(names ...string) ([]analysis.Moment, error) {
 	return analysis.Still(nets), nil
 }
 
-// Rule is CURE with a setting changed (face, alpha, percentile ...), under a name.
-func (t *Traces) Rule(name string, settings ...[2]string) (analysis.MaskRule, error) {
+// Rule is CURE with settings changed (face, alpha, percentile ...), as 'cure analyze masks --rules' takes it: a face, such as
+// released, or settings such as alpha=1, several of them with + between.
+func (t *Traces) Rule(name string) (analysis.MaskRule, error) {
 	c := cureml.Defaults("cure")
-	for _, s := range settings {
-		if err := c.Set("cure."+s[0], s[1]); err != nil {
-			return analysis.MaskRule{}, err
+	for _, part := range strings.Split(name, "+") {
+		key, value, set := strings.Cut(part, "=")
+		if !set {
+			key, value = "face", part
 		}
+		if err := c.Set("cure."+key, value); err != nil {
+			return analysis.MaskRule{}, fmt.Errorf("study: rule %q: %w", name, err)
+		}
+	}
+	c.Arch = t.Arch
+	if err := c.Validate(); err != nil {
+		return analysis.MaskRule{}, fmt.Errorf("study: rule %q: %w", name, err)
 	}
 	return analysis.MaskRule{Name: name, Cure: c.Cure}, nil
 }

@@ -39,9 +39,9 @@ func TestTraces(t *testing.T) {
 	if err != nil || natural.Sum() != cure[0].Sum() {
 		t.Errorf("CURE does not start from the natural network (%v)", err)
 	}
-	rule, err := x.Rule("released", [2]string{"face", "released"})
-	if err != nil || rule.Cure.Face != "released" {
-		t.Fatalf("rule %+v, error %v", rule, err)
+	rule, err := x.Rule("released")
+	if err != nil {
+		t.Fatal(err)
 	}
 	last, err := x.Last("cure-released")
 	if err != nil || len(last) != 1 || last[0].Epoch != 2 {
@@ -70,8 +70,17 @@ func TestTraces(t *testing.T) {
 	if _, err := x.Train("sgd", nil); err == nil || !strings.Contains(err.Error(), `unknown run "sgd"`) {
 		t.Errorf("unknown run: error %v", err)
 	}
-	if _, err := x.Rule("bad", [2]string{"theta", "1"}); err == nil {
-		t.Error("unknown setting: no error")
+}
+
+func TestRule(t *testing.T) {
+	x := &Traces{Study: &Study{Preset: presets[0]}}
+	if r, err := x.Rule("released+alpha=1+percentile=0.5"); err != nil || r.Name != "released+alpha=1+percentile=0.5" || r.Cure.Face != "released" || r.Cure.Alpha != 1 || r.Cure.Percentile != 0.5 {
+		t.Errorf("%+v, error %v", r, err)
+	}
+	for name, want := range map[string]string{"theta=1": "theta", "alpha=2": "alpha", "alpha=x": "alpha", "none": "face", "": "face"} {
+		if _, err := x.Rule(name); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `rule "`+name+`"`) {
+			t.Errorf("%q: error %v, want one about %s", name, err, want)
+		}
 	}
 }
 
