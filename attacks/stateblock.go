@@ -17,6 +17,7 @@ type block struct {
 	Skipped   int64
 	Seconds   float64
 	Rows      []blockRow
+	Logits    []byte `json:",omitempty"` // of the block with the model's fingerprint alone
 
 	records []record
 }
@@ -125,7 +126,7 @@ func (id *identity) decode(payload []byte) error {
 		return err
 	}
 	if id.Format != stateFormat {
-		return fmt.Errorf("format %d, want %d", id.Format, stateFormat)
+		return fmt.Errorf("format %d, want %d: another version of this program wrote it, so begin a new file", id.Format, stateFormat)
 	}
 	return nil
 }
@@ -159,4 +160,22 @@ func (b *block) decode(payload []byte, pixels, images int) error {
 	}
 	b.Rows = nil
 	return nil
+}
+
+// bits of float32 values, which unlike their decimals include NaN and the infinities.
+func bits(values []float32) []byte {
+	out := make([]byte, 0, 4*len(values))
+	for _, v := range values {
+		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(v))
+	}
+	return out
+}
+
+// fromBits is the inverse.
+func fromBits(data []byte) []float32 {
+	out := make([]float32, len(data)/4)
+	for i := range out {
+		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+	}
+	return out
 }
