@@ -299,7 +299,7 @@ func (w *ascentWalk) step(ctx context.Context) ([]outcome, error) {
 	for row, busy := range w.busy {
 		switch {
 		case !busy:
-		case marks[row]&w.claims != 0 && w.course[w.steps[row]].counts:
+		case marks[row]&w.claims != 0 && w.course[w.steps[row]].counts && w.heeds(row):
 			claimed = append(claimed, row)
 		case w.steps[row] == len(w.course)-1:
 			spent = append(spent, row)

@@ -12,7 +12,7 @@ const helpful = .002
 const inexact = 1e-9
 
 // DiagnoseReport looks for signs in the results of attacks, and of the stages of ensembles, that they could have broken
-// more: FlagScores, FlagRestarts, FlagNonFinite and FlagZeroGradient. list is what was evaluated.
+// more: FlagScores, FlagRestarts, FlagRefuted, FlagNonFinite and FlagZeroGradient. list is what was evaluated.
 func DiagnoseReport(r *Report, list []Attack) []Flag {
 	p := &diagnosis{}
 	groups := map[Ball][]*Result{}
@@ -106,6 +106,8 @@ func (p *diagnosis) single(where string, r *Report, result *Result, method Metho
 		"%s%s: %d of %d attacked images gave a NaN logit or a NaN or infinite loss or gradient", where, result.Name, result.NaN, attacked)
 	p.raise(FlagZeroGradient, SeverityWarning, float64(result.ZeroGrad)/n, 0,
 		"%s%s: %d of %d attacked images had a gradient of exactly zero while classified correctly: it may be masked", where, result.Name, result.ZeroGrad, attacked)
+	p.raise(FlagRefuted, SeverityWarning, float64(result.Refuted)/n, .01,
+		"%s%s: the verification refuted %d successes that the search had claimed", where, result.Name, result.Refuted)
 	if later := laterRuns(result, method); later > 0 {
 		p.raise(FlagRestarts, SeverityWarning, float64(later)/n, math.Max(.01, 1/n)+inexact,
 			"%s%s: restarts broke %d of %d images that the first run had not: more of them may break more", where, result.Name, later, r.N)

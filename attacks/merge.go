@@ -64,7 +64,8 @@ func mergeResults(clean Flags, parts []*Result) *Result {
 		r.Losses, r.Adv = append(r.Losses, p.Losses...), append(r.Adv, p.Adv...)
 		r.Targets, r.Distances = append(r.Targets, p.Targets...), append(r.Distances, p.Distances...)
 		r.Seconds, r.Forwards, r.Backwards, r.Skipped = r.Seconds+p.Seconds, r.Forwards+p.Forwards, r.Backwards+p.Backwards, r.Skipped+p.Skipped
-		r.NaN, r.ZeroGrad, r.Strays = r.NaN+p.NaN, r.ZeroGrad+p.ZeroGrad, r.Strays+p.Strays
+		r.NaN, r.ZeroGrad = r.NaN+p.NaN, r.ZeroGrad+p.ZeroGrad
+		r.Strays, r.Refuted = r.Strays+p.Strays, r.Refuted+p.Refuted
 		if p.TargetedSuccess != nil { // gob leaves out numbers that are 0
 			reached += *p.TargetedSuccess
 		}

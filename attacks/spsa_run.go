@@ -191,8 +191,8 @@ func (w *spsaWalk) step(ctx context.Context) (ended []outcome, err error) {
 		if !busy {
 			continue
 		}
-		if w.steps[row]%w.spsa.period() != 0 {
-			marks[row] &^= markWrong // of a probe, which may lie outside the ball
+		if w.steps[row]%w.spsa.period() != 0 || !w.heeds(row) {
+			marks[row] &^= markWrong // of a probe, which may lie outside the ball, or refuted
 		}
 		if marks[row]&markWrong != 0 || w.steps[row] == w.spsa.passes()-1 {
 			rows = append(rows, row)

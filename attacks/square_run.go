@@ -238,6 +238,9 @@ func (w *squareWalk) step(ctx context.Context) (ended []outcome, err error) {
 		case marks[row]&markBetter != 0 && w.square.Ball.Norm == Linf:
 			w.mosaics[row].set(w.row(row))
 		}
+		if !w.heeds(row) {
+			marks[row] &^= markWrong
+		}
 		if marks[row]&(markWrong|markTie) != 0 || !w.choose(row) {
 			rows = append(rows, row)
 		}

@@ -22,6 +22,7 @@ type record struct {
 	broken     bool    // misclassified, within ball and box
 	stray      bool    // outside ball or box
 	taken      bool    // worse for the model than what earlier runs returned
+	refuted    int     // steps after which a search claimed what the verification denies; else 0
 	adv        []float32
 }
 

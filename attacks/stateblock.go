@@ -28,6 +28,7 @@ type blockRow struct {
 	Marks                      int32
 	Loss, Distance             uint32
 	Broken, Stray, Taken, Kept bool
+	Refuted                    int `json:",omitempty"`
 }
 
 // longestBlock keeps a damaged length from asking for all the memory.
@@ -55,7 +56,7 @@ func (b block) encode() []byte {
 	var images []byte
 	for _, r := range b.records {
 		b.Rows = append(b.Rows, blockRow{
-			r.image, r.run, r.marks, math.Float32bits(r.loss), math.Float32bits(r.distance), r.broken, r.stray, r.taken, r.adv != nil,
+			r.image, r.run, r.marks, math.Float32bits(r.loss), math.Float32bits(r.distance), r.broken, r.stray, r.taken, r.adv != nil, r.refuted,
 		})
 		images = append(images, bits(r.adv)...)
 	}
@@ -145,7 +146,7 @@ func (b *block) decode(payload []byte, pixels, images int) error {
 		}
 		r := record{
 			image: row.Image, run: row.Run, marks: row.Marks, loss: math.Float32frombits(row.Loss),
-			distance: math.Float32frombits(row.Distance), broken: row.Broken, stray: row.Stray, taken: row.Taken,
+			distance: math.Float32frombits(row.Distance), broken: row.Broken, stray: row.Stray, taken: row.Taken, refuted: row.Refuted,
 		}
 		if row.Kept {
 			if len(rest) < 4*pixels {

@@ -18,6 +18,7 @@ type trial struct {
 	result *Result
 	marks  []int32 // or-ed over the passes, per image
 	ran    []int   // runs that an image has had
+	refusals
 	// minimal says that the smallest perturbation is wanted, and not only one within the ball.
 	minimal bool
 }
@@ -28,6 +29,7 @@ func (t *trial) begin(ctx context.Context) error {
 	t.marks = make([]int32, len(t.labels))
 	t.chooseTargets()
 	t.ran = make([]int, len(t.labels))
+	t.refusals = newRefusals(len(t.labels))
 	t.result.Losses = make([]float32, len(t.labels))
 	t.result.BrokenIn = slices.Repeat([]int{-1}, len(t.labels))
 	for rows := range slices.Chunk(t.all(), t.size) {
