@@ -47,6 +47,8 @@ func (a ALMA) filled() ALMA {
 // Budget is the ball.
 func (a ALMA) Budget() Ball { return a.Ball }
 
+func (ALMA) takes() []string { return []string{"steps", "step size"} }
+
 func (a ALMA) with(ball Ball, o Override) Method {
 	a.Ball = ball
 	set(&a.Steps, o.Steps)

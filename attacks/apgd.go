@@ -42,6 +42,13 @@ func (a APGD) rho() float64 {
 // Budget is the ball.
 func (a APGD) Budget() Ball { return a.Ball }
 
+func (a APGD) takes() []string {
+	if a.Targets > 0 {
+		return []string{"steps", "restarts"}
+	}
+	return []string{"steps", "restarts", "loss"}
+}
+
 func (a APGD) with(ball Ball, o Override) Method {
 	a.Ball = ball
 	a.Shrink = a.Shrink && ball.Norm == L1

@@ -51,6 +51,16 @@ func (b Bisection) Budget() Ball {
 	return b.Attack.Budget()
 }
 
+func (b Bisection) takes() []string {
+	switch m := b.Attack.(type) {
+	case PGD:
+		return m.takes()
+	case overridable:
+		return m.takes()
+	}
+	return nil
+}
+
 // with hands over to the attack. Its step size stays the same share of eps.
 func (b Bisection) with(ball Ball, o Override) Method {
 	o.Norm, o.Eps = &ball.Norm, &ball.Eps

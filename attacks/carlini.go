@@ -50,6 +50,8 @@ const largestC = 1e10
 // Budget is the ball; distances beyond its eps leave an image robust.
 func (c Carlini) Budget() Ball { return c.Ball }
 
+func (Carlini) takes() []string { return []string{"steps"} }
+
 // with has no other norm to offer: Validate refuses one.
 func (c Carlini) with(ball Ball, o Override) Method {
 	c.Ball = ball

@@ -35,6 +35,8 @@ type CarliniLinf struct {
 // Budget is the ball; distances beyond its eps leave an image robust.
 func (c CarliniLinf) Budget() Ball { return c.Ball }
 
+func (CarliniLinf) takes() []string { return []string{"steps"} }
+
 // with has no other norm to offer: Validate refuses one.
 func (c CarliniLinf) with(ball Ball, o Override) Method {
 	c.Ball = ball

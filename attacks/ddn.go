@@ -30,6 +30,8 @@ func (d DDN) filled() DDN {
 // Budget is the ball.
 func (d DDN) Budget() Ball { return d.Ball }
 
+func (DDN) takes() []string { return []string{"steps"} }
+
 func (d DDN) with(ball Ball, o Override) Method {
 	d.Ball = ball
 	set(&d.Steps, o.Steps)

@@ -37,6 +37,8 @@ var deepfoolPresets = []Attack{
 // Budget is the ball; distances beyond its eps leave an image robust.
 func (d DeepFool) Budget() Ball { return d.Ball }
 
+func (DeepFool) takes() []string { return []string{"steps"} }
+
 func (d DeepFool) with(ball Ball, o Override) Method {
 	d.Ball = ball
 	set(&d.Steps, o.Steps)

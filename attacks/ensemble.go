@@ -73,7 +73,7 @@ func (s Ensemble) checkStages() error {
 }
 
 // with applies settings to the stages, each of which takes those that it has: Steps go to the attacks by gradients, Queries
-// to Square. A stage of a named version is its loss.
+// to Square.
 func (s Ensemble) with(o Override) (Ensemble, error) {
 	stages := slices.Clone(s.Stages)
 	if s.inBall != nil {
@@ -81,7 +81,6 @@ func (s Ensemble) with(o Override) (Ensemble, error) {
 		if o.Norm != nil && *o.Norm != ball.Norm && o.Eps != nil {
 			stages = s.inBall(Ball{*o.Norm, *o.Eps}).Stages
 		}
-		o.Loss = ""
 	}
 	for i, stage := range stages {
 		var err error

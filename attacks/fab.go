@@ -58,6 +58,8 @@ func (f FAB) Budget() Ball { return f.Ball }
 
 func (f FAB) minimizes() bool { return f.Minimal }
 
+func (FAB) takes() []string { return []string{"steps", "restarts"} }
+
 func (f FAB) with(ball Ball, o Override) Method {
 	f.Ball = ball
 	set(&f.Steps, o.Steps)

@@ -38,6 +38,8 @@ func (f FMN) filled() FMN {
 // Budget is the ball.
 func (f FMN) Budget() Ball { return f.Ball }
 
+func (FMN) takes() []string { return []string{"steps", "step size"} }
+
 func (f FMN) with(ball Ball, o Override) Method {
 	f.Ball = ball
 	set(&f.Steps, o.Steps)

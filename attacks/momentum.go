@@ -46,6 +46,8 @@ func (m Momentum) Validate(classes int) error {
 	return m.plain().Validate(classes)
 }
 
+func (Momentum) takes() []string { return []string{"steps", "step size", "loss", "target"} }
+
 func (m Momentum) with(ball Ball, o Override) Method {
 	set(&m.Steps, o.Steps)
 	if ball.Norm != m.Ball.Norm {

@@ -38,6 +38,8 @@ func (r RFGSM) Validate(classes int) error {
 	return r.step().Validate(classes)
 }
 
+func (RFGSM) takes() []string { return []string{"restarts", "loss", "target"} }
+
 func (r RFGSM) with(ball Ball, o Override) Method {
 	if r.Ball.Eps > 0 {
 		r.Alpha = min(r.Alpha*ball.Eps/r.Ball.Eps, ball.Eps)

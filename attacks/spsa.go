@@ -34,6 +34,8 @@ type SPSA struct {
 // Budget is the ball.
 func (s SPSA) Budget() Ball { return s.Ball }
 
+func (SPSA) takes() []string { return []string{"steps", "step size", "restarts"} }
+
 func (s SPSA) with(ball Ball, o Override) Method {
 	s.Ball = ball
 	set(&s.Steps, o.Steps)

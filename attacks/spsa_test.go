@@ -229,7 +229,7 @@ func TestSPSASettings(t *testing.T) {
 	if want := (SPSA{Ball: Ball{Linf, 8. / 255}, Steps: 100, Pairs: 128, Probe: .01, StepSize: .01, Restarts: 1}); good.Method != want || good.Validate(2) != nil {
 		t.Errorf("preset %+v, %v", good, good.Validate(2))
 	}
-	got, err := good.With(Override{Norm: new(L2), Eps: new(.5), Steps: new(20), StepSize: new(.1), Restarts: new(3), Loss: "ce"})
+	got, err := good.With(Override{Norm: new(L2), Eps: new(.5), Steps: new(20), StepSize: new(.1), Restarts: new(3), Queries: new(9)})
 	if want := (SPSA{Ball: Ball{L2, .5}, Steps: 20, Pairs: 128, Probe: .01, StepSize: .1, Restarts: 3}); err != nil || got.Method != want {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}

@@ -43,6 +43,8 @@ type SquareAttack struct {
 // Budget is the ball.
 func (s SquareAttack) Budget() Ball { return s.Ball }
 
+func (SquareAttack) takes() []string { return []string{"queries", "restarts"} }
+
 func (s SquareAttack) with(ball Ball, o Override) Method {
 	s.Ball = ball
 	set(&s.Queries, o.Queries)
