@@ -197,7 +197,7 @@ func (s *ascentState) checkL1(a APGD, now, clean, radius *Node) (back *Node) {
 // shareOf is two thirds of the support as a share of all pixel values.
 func (a APGD) shareOf(support, clean *Node) *Node {
 	d := clean.Shape().Size() / clean.Shape().Dim(0)
-	return MulScalar(support, 1/(1.5*float64(d)))
+	return DivScalar(DivScalar(support, float64(d)), 1.5)
 }
 
 // differing counts the pixel values of each image that differ: float32 [B].
@@ -215,7 +215,7 @@ func (s *ascentState) move(a APGD, x, grad, clean, weight, radius *Node) {
 		s.x = clean
 		return
 	case a.Ball.Norm == L1:
-		direction := sparse(grad, ConvertDType(wide(s.share), dtypes.Float64))
+		direction := sparse(grad, wide(s.share))
 		s.before, s.x = x, project(Add(x, Mul(direction, wide(s.stepSize))))
 		return
 	}
