@@ -91,6 +91,27 @@ func TestEnsembleValidate(t *testing.T) {
 	}
 }
 
+// TestLargerBalls: of the versions, the standard one and its fast form pass through larger balls, in L1.
+func TestLargerBalls(t *testing.T) {
+	for name, wanted := range map[string]bool{"autoattack": true, "autoattack-fast": true, "autoattack-plus": false, "autoattack-rand": false} {
+		a, err := Preset(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for norm, eps := range map[Norm]float64{Linf: .1, L2: .5, L1: 12} {
+			changed, err := a.With(Override{Norm: &norm, Eps: &eps})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, stage := range changed.Method.(Ensemble).Stages {
+				if m, ok := stage.Method.(APGD); ok && m.Shrink != (wanted && norm == L1) {
+					t.Errorf("%s in %s: %s shrinks balls: %v", name, norm, stage.Name, m.Shrink)
+				}
+			}
+		}
+	}
+}
+
 // TestStepsAndQueries: an override's steps go to the attacks by gradients of an ensemble, its queries to Square.
 func TestStepsAndQueries(t *testing.T) {
 	for _, name := range []string{"autoattack", "autoattack-plus", "apgd-dlr+square"} {
