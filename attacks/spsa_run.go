@@ -134,7 +134,7 @@ func (s *spsaState) move(settings SPSA, clean, plan *Node) {
 	}
 	squares := Square(s.grad)
 	if settings.Ball.Norm == L2 {
-		squares = BroadcastToShape(reduceImages(squares, ReduceMean), squares.Shape())
+		squares = BroadcastToShape(reduceImages(squares, ReduceSum), squares.Shape())
 	}
 	mean, square := blend(s.mean, s.grad, adamBeta1), blend(s.square, squares, adamBeta2)
 	step := Div(Mul(mean, planColumn(plan, spsaMean)), AddScalar(Sqrt(Mul(square, planColumn(plan, spsaSquare))), adamEps))
