@@ -1,7 +1,6 @@
 package attacks
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -217,9 +216,4 @@ func (a APGD) checks(steps int) map[int]int {
 		period = max(period-percent(3), percent(6))
 	}
 	return checks
-}
-
-// attack is there for the interface: searches run in lanes.
-func (a APGD) attack(context.Context, *engine, *batch) error {
-	panic("attacks: APGD runs in lanes")
 }

@@ -26,11 +26,26 @@ type Method interface {
 	// Validate says what is wrong with the settings for a model of so many classes.
 	Validate(classes int) error
 
-	runs() int                                             // runs from different starts, the worst of which counts
-	passes() int                                           // steps of one run, for progress
-	goal() goal                                            // the loss that reports average
-	prepare(e *engine) error                               // compiles, so that attack does not
+	runs() int               // runs from different starts, the worst of which counts
+	passes() int             // steps of one run, for progress
+	goal() goal              // the loss that reports average
+	prepare(e *engine) error // compiles its programs
+}
+
+// batchwise is a Method whose rows move together. Others are searches, in lanes, and ensembles.
+type batchwise interface {
+	Method
 	attack(ctx context.Context, e *engine, b *batch) error // one run: writes b.adv, or-s into b.marks
+}
+
+// runnable says which methods an evaluation cannot carry out: pointers to ensembles, and those that stand outside of the
+// three kinds.
+func runnable(m Method) error {
+	switch m.(type) {
+	case Ensemble, search, batchwise:
+		return nil
+	}
+	return fmt.Errorf("method of type %T: want one of this package's attacks by value, such as PGD{...} or Ensemble{...}", m)
 }
 
 // Validate says what is wrong with the attack's settings for a model of so many classes.
@@ -41,7 +56,11 @@ func (a Attack) Validate(classes int) error {
 	if a.Method == nil {
 		return nil
 	}
-	if err := a.Method.Validate(classes); err != nil {
+	err := runnable(a.Method)
+	if err == nil {
+		err = a.Method.Validate(classes)
+	}
+	if err != nil {
 		return fmt.Errorf("attacks: %s: %w", a.Name, err)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package attacks
 
 import (
-	"context"
 	"fmt"
 	"math"
 )
@@ -129,8 +128,3 @@ func (b Bisection) target(run int, clean []float32) int {
 }
 
 func (b Bisection) prepare(e *engine) error { return b.Attack.(rowwise).prepareRows(e) }
-
-// attack is there for the interface: searches run in lanes.
-func (b Bisection) attack(context.Context, *engine, *batch) error {
-	panic("attacks: Bisection runs in lanes")
-}

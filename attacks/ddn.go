@@ -2,7 +2,6 @@ package attacks
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 )
 
@@ -76,9 +75,4 @@ func (d DDN) program() any {
 // schedule is the length of a step.
 func (d DDN) schedule(step int) [2]float64 {
 	return [2]float64{cosine(1, .01, step, d.passes())}
-}
-
-// attack is there for the interface: searches run in lanes.
-func (d DDN) attack(context.Context, *engine, *batch) error {
-	panic("attacks: DDN runs in lanes")
 }

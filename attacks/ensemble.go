@@ -33,7 +33,11 @@ func (s Ensemble) Validate(classes int) error {
 		return err
 	}
 	for _, a := range s.Stages {
-		if err := a.Method.Validate(classes); err != nil {
+		err := runnable(a.Method)
+		if err == nil {
+			err = a.Method.Validate(classes)
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", a.Name, err)
 		}
 	}
@@ -110,11 +114,6 @@ func (s Ensemble) prepare(e *engine) error {
 		}
 	}
 	return nil
-}
-
-// attack is there for the interface: ensembles run stage by stage.
-func (s Ensemble) attack(context.Context, *engine, *batch) error {
-	panic("attacks: an ensemble runs stage by stage")
 }
 
 // ensemble carries out the stages; each starts from the flags that the earlier ones left.

@@ -2,7 +2,6 @@ package attacks
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 )
 
@@ -92,9 +91,4 @@ func (f FMN) program() any                { return FMN{Ball: Ball{Norm: f.Ball.N
 func (f FMN) schedule(step int) [2]float64 {
 	f = f.filled()
 	return [2]float64{cosine(f.StepSize, f.LastStepSize, step, f.Steps), cosine(f.Gamma, f.LastGamma, step, f.Steps)}
-}
-
-// attack is there for the interface: searches run in lanes.
-func (f FMN) attack(context.Context, *engine, *batch) error {
-	panic("attacks: FMN runs in lanes")
 }

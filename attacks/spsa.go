@@ -1,9 +1,6 @@
 package attacks
 
-import (
-	"context"
-	"fmt"
-)
+import "fmt"
 
 // spsaPresets has 128 pairs a step, as torchattacks has; Uesato et al. go up to 8192 probes.
 var spsaPresets = []Attack{{Name: "spsa", Method: SPSA{Ball: standardBall, Steps: 100, Pairs: 128, Probe: .01, StepSize: .01, Restarts: 1}}}
@@ -80,8 +77,3 @@ func (s SPSA) passes() int { return s.Steps*s.period() + 1 }
 func (s SPSA) goal() goal { return goal{loss: lossMargin} }
 
 func (s SPSA) target(int, []float32) int { return -1 }
-
-// attack is there for the interface: searches run in lanes.
-func (s SPSA) attack(context.Context, *engine, *batch) error {
-	panic("attacks: SPSA runs in lanes")
-}

@@ -1,7 +1,6 @@
 package attacks
 
 import (
-	"context"
 	"fmt"
 	"math"
 )
@@ -108,9 +107,4 @@ func (s SquareAttack) side(query, height, width int) int {
 		side = max(side, 3) | 1
 	}
 	return min(side, height, width)
-}
-
-// attack is there for the interface: searches run in lanes.
-func (s SquareAttack) attack(context.Context, *engine, *batch) error {
-	panic("attacks: Square runs in lanes")
 }

@@ -99,17 +99,19 @@ func (t *trial) carryOut(ctx context.Context) error {
 		return t.ensemble(ctx, method)
 	case search:
 		return t.search(ctx, method)
-	}
-	for run := range t.attack.Method.runs() {
-		if err := t.once(ctx, run); err != nil {
-			return err
+	case batchwise:
+		for run := range method.runs() {
+			if err := t.once(ctx, method, run); err != nil {
+				return err
+			}
 		}
+		return nil
 	}
-	return nil
+	return runnable(t.attack.Method)
 }
 
 // once carries out one run on the images that are not broken yet.
-func (t *trial) once(ctx context.Context, run int) error {
+func (t *trial) once(ctx context.Context, method batchwise, run int) error {
 	pool := slices.DeleteFunc(t.pool(), func(i int) bool { return t.ran[i] > run })
 	if len(pool) == 0 {
 		return nil
@@ -118,7 +120,7 @@ func (t *trial) once(ctx context.Context, run int) error {
 	t.ticked = func(passes int) {
 		done += passes
 		t.opt.Progress(Progress{
-			Attack: t.attack.Name, Run: run + 1, Runs: t.attack.Method.runs(), Done: done, Total: len(pool) * t.attack.Method.passes(),
+			Attack: t.attack.Name, Run: run + 1, Runs: method.runs(), Done: done, Total: len(pool) * method.passes(),
 			Robust: t.result.RobustFlags.count(), Of: len(t.labels),
 		})
 	}
@@ -126,7 +128,7 @@ func (t *trial) once(ctx context.Context, run int) error {
 		b := t.batch(rows)
 		b.random = t.streams(t.attack.Name, rows, run)
 		t.reseed(len(rows), func(row int) *rand.Rand { return t.source(t.attack.Name, keysOfSearch, rows[row], run) })
-		if err := t.attack.Method.attack(ctx, t.engine, b); err != nil {
+		if err := method.attack(ctx, t.engine, b); err != nil {
 			return err
 		}
 		if err := t.verify(ctx, b, slices.Repeat([]int{run}, len(rows))); err != nil {
