@@ -43,9 +43,9 @@ func (a APGD) Budget() Ball { return a.Ball }
 
 func (a APGD) takes() []string {
 	if a.Targets > 0 {
-		return []string{"steps", "restarts"}
+		return []string{"steps", "restarts", "EOT"}
 	}
-	return []string{"steps", "restarts", "loss"}
+	return []string{"steps", "restarts", "loss", "EOT"}
 }
 
 func (a APGD) with(ball Ball, o Override) Method {
@@ -53,6 +53,7 @@ func (a APGD) with(ball Ball, o Override) Method {
 	a.Shrink = a.Shrink && ball.Norm == L1
 	set(&a.Steps, o.Steps)
 	set(&a.Restarts, o.Restarts)
+	set(&a.EOT, o.EOT)
 	if o.Loss != "" && a.Targets == 0 {
 		a.Loss = o.Loss
 	}

@@ -14,6 +14,7 @@ type Override struct {
 	Steps    *int     // of attacks by gradients, and of SPSA
 	Queries  *int     // of SquareAttack, which passes over Steps
 	Restarts *int
+	EOT      *int    // of PGD, RFGSM, Momentum and APGD
 	Start    *Start  // of PGD
 	Loss     string  // of PGD, RFGSM, Momentum, and APGD without Targets
 	Best     *bool   // of PGD
@@ -27,8 +28,8 @@ type Override struct {
 // norm, and takes steps of 2.5 eps/steps (the rule of Madry et al.) unless o has a step size. FGSM stays one step of eps
 // from the clean image, and FGSM-RS one step from a uniform start.
 //
-// So that one Override fits a list, an attack passes over numbers that it has no use for: steps, queries, restarts and the
-// step size. Start, loss, best and target are for those named there alone (of FGSM, loss and target), and for Bisection
+// So that one Override fits a list, an attack passes over numbers that it has no use for: steps, queries, restarts, EOT
+// and the step size. Start, loss, best and target are for those named there alone (of FGSM, loss and target), and for Bisection
 // around them; other attacks, and AutoAttack's versions, whose stages have losses of their own, refuse them.
 func (a Attack) With(o Override) (Attack, error) {
 	if a.Method == nil {
@@ -51,7 +52,7 @@ func (a Attack) With(o Override) (Attack, error) {
 	}
 	if a.oneStep {
 		given := o
-		o = Override{Norm: o.Norm, Eps: o.Eps, Loss: o.Loss, Target: o.Target}
+		o = Override{Norm: o.Norm, Eps: o.Eps, Loss: o.Loss, Target: o.Target, EOT: o.EOT}
 		if p.Start != None {
 			o.StepSize, o.Restarts = given.StepSize, given.Restarts
 		}
@@ -75,6 +76,7 @@ func (a Attack) With(o Override) (Attack, error) {
 	set(&p.Start, o.Start)
 	set(&p.Best, o.Best)
 	set(&p.Target, o.Target)
+	set(&p.EOT, o.EOT)
 	if o.Loss != "" {
 		p.Loss = o.Loss
 	}
@@ -96,9 +98,9 @@ func (a Attack) refuses(o Override) error {
 	case PGD:
 		takes = m.takes()
 		if a.oneStep {
-			takes = []string{"loss", "target"}
+			takes = []string{"loss", "target", "EOT"}
 			if m.Start != None {
-				takes = []string{"step size", "restarts", "loss", "target"}
+				takes = []string{"step size", "restarts", "loss", "target", "EOT"}
 			}
 		}
 	case overridable:
@@ -107,7 +109,7 @@ func (a Attack) refuses(o Override) error {
 		if m.inBall == nil {
 			return nil // its stages say
 		}
-		takes = []string{"steps", "queries", "restarts"}
+		takes = []string{"steps", "queries", "restarts", "EOT"}
 	}
 	for _, given := range []struct {
 		name string

@@ -158,5 +158,5 @@ func (b Ball) uniformL2(dst []float32, rng *rand.Rand) {
 }
 
 func (PGD) takes() []string {
-	return []string{"step size", "steps", "restarts", "start", "loss", "best", "target"}
+	return []string{"step size", "steps", "restarts", "start", "loss", "best", "target", "EOT"}
 }
