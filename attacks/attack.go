@@ -68,11 +68,8 @@ func (a Attack) Validate(classes int) error {
 
 // Validate says whether the ball is one that images in [0, 1] can be attacked in.
 func (b Ball) Validate() error {
-	if b.Norm == L0 {
-		return fmt.Errorf("norm l0: want %s; only FMN takes l0", strings.Join(normNames[:L0], " or "))
-	}
-	if b.Norm < 0 || int(b.Norm) >= len(normNames) {
-		return fmt.Errorf("norm %s: want %s", b.Norm, strings.Join(normNames, " or "))
+	if b.Norm < 0 || b.Norm >= L0 {
+		return fmt.Errorf("norm %s: want %s; only FMN takes l0", b.Norm, strings.Join(normNames[:L0], " or "))
 	}
 	if !finiteAtLeast(b.Eps, 0) || b.Norm == Linf && b.Eps > 1 {
 		limits := "at least 0"
