@@ -49,7 +49,7 @@ func (s SPSA) prepare(e *engine) error {
 	if _, err := s.prober(e); err != nil {
 		return err
 	}
-	_, err := APGD{Ball: s.Ball}.loader(e)
+	_, err := seater(e, s.Ball)
 	return err
 }
 
