@@ -2,7 +2,6 @@ package attacks
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 )
 
@@ -46,6 +45,8 @@ func (a ALMA) filled() ALMA {
 
 // Budget is the ball.
 func (a ALMA) Budget() Ball { return a.Ball }
+
+func (ALMA) takes() []string { return []string{"steps", "step size"} }
 
 func (a ALMA) with(ball Ball, o Override) Method {
 	a.Ball = ball
@@ -115,9 +116,4 @@ func (a ALMA) program() any {
 func (a ALMA) schedule(step int) [2]float64 {
 	a = a.filled()
 	return [2]float64{float64(step) / float64(a.Steps), float64(one(step > 0 && (step+1)%a.Check == 0))}
-}
-
-// attack is there for the interface: searches run in lanes.
-func (a ALMA) attack(context.Context, *engine, *batch) error {
-	panic("attacks: ALMA runs in lanes")
 }

@@ -1,7 +1,6 @@
 package attacks
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -42,11 +41,19 @@ func (a APGD) rho() float64 {
 // Budget is the ball.
 func (a APGD) Budget() Ball { return a.Ball }
 
+func (a APGD) takes() []string {
+	if a.Targets > 0 {
+		return []string{"steps", "restarts", "EOT"}
+	}
+	return []string{"steps", "restarts", "loss", "EOT"}
+}
+
 func (a APGD) with(ball Ball, o Override) Method {
 	a.Ball = ball
 	a.Shrink = a.Shrink && ball.Norm == L1
 	set(&a.Steps, o.Steps)
 	set(&a.Restarts, o.Restarts)
+	set(&a.EOT, o.EOT)
 	if o.Loss != "" && a.Targets == 0 {
 		a.Loss = o.Loss
 	}
@@ -210,9 +217,4 @@ func (a APGD) checks(steps int) map[int]int {
 		period = max(period-percent(3), percent(6))
 	}
 	return checks
-}
-
-// attack is there for the interface: searches run in lanes.
-func (a APGD) attack(context.Context, *engine, *batch) error {
-	panic("attacks: APGD runs in lanes")
 }

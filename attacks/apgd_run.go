@@ -1,12 +1,9 @@
 package attacks
 
 import (
-	"context"
-
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
 )
 
 // Columns of the plan, float32 [B, 6], that tells the step program which moment each row is at.
@@ -57,35 +54,15 @@ func (a APGD) prepare(e *engine) error {
 	if _, err := a.stepper(e); err != nil {
 		return err
 	}
-	_, err := a.loader(e)
+	_, err := seater(e, a.Ball)
 	return err
 }
 
 // ascentKey names the programs of all APGDs that move alike.
 type ascentKey struct {
-	program string
-	ball    Ball
-	rho     float64
-	shrink  bool
-}
-
-// loader is the program that puts starts into fresh rows: x, starts, clean, and which rows are fresh and how far their
-// ball reaches, in units of eps (0 elsewhere).
-func (a APGD) loader(e *engine) (*Exec, error) {
-	return e.prepareUpdate(ascentKey{"load", a.Ball, 0, false}, "apgd load", func(in []*Node) []*Node {
-		x, starts, clean, radius := in[0], in[1], in[2], in[3]
-		if a.Ball.Eps == 0 {
-			starts = clean
-		} else {
-			starts = projectWithin(a.Ball.Norm, starts, clean, a.reach(radius))
-		}
-		return []*Node{wherever(GreaterThan(radius, ZerosLike(radius)), starts, x)}
-	}, e.imageShape(), e.imageShape(), e.imageShape(), e.lossShape())
-}
-
-// reach is a radius [B] in units of eps as float64 [B, 1, 1, 1] in pixel units.
-func (a APGD) reach(radius *Node) *Node {
-	return MulScalar(InsertAxes(ConvertDType(radius, dtypes.Float64), -1, -1, -1), a.Ball.Eps)
+	ball   Ball
+	rho    float64
+	shrink bool
 }
 
 // wherever is Where with a condition [B] about whole images.
@@ -104,7 +81,7 @@ func (a APGD) stepper(e *engine) (*Exec, error) {
 		}
 	}
 	inputs = append(inputs, e.imageShape(), e.imageShape(), e.lossShape(), e.planShape())
-	return e.prepareUpdate(ascentKey{"step", a.Ball, a.rho(), a.Shrink}, "apgd step", func(in []*Node) []*Node {
+	return e.prepareUpdate(ascentKey{a.Ball, a.rho(), a.Shrink}, "apgd step", func(in []*Node) []*Node {
 		var s ascentState
 		for i, field := range s.fields() {
 			*field = in[i]
@@ -143,7 +120,7 @@ func (s *ascentState) advance(a APGD, clean, grad, losses, plan *Node) {
 	x, direction := wherever(back, s.best, s.x), wherever(back, s.grad, grad)
 	s.move(a, x, direction, clean, column(planWeight), column(planRadius))
 	if a.Shrink {
-		s.x = wherever(is(planNext), projectL1(s.best, clean, a.reach(column(planNext))), s.x)
+		s.x = wherever(is(planNext), projectL1(s.best, clean, a.Ball.reach(column(planNext))), s.x)
 	}
 }
 
@@ -197,7 +174,7 @@ func (s *ascentState) checkL1(a APGD, now, clean, radius *Node) (back *Node) {
 // shareOf is two thirds of the support as a share of all pixel values.
 func (a APGD) shareOf(support, clean *Node) *Node {
 	d := clean.Shape().Size() / clean.Shape().Dim(0)
-	return MulScalar(support, 1/(1.5*float64(d)))
+	return DivScalar(DivScalar(support, float64(d)), 1.5)
 }
 
 // differing counts the pixel values of each image that differ: float32 [B].
@@ -209,13 +186,13 @@ func differing(a, b *Node) *Node {
 // move takes the step from x along grad.
 func (s *ascentState) move(a APGD, x, grad, clean, weight, radius *Node) {
 	wide := func(rows *Node) *Node { return InsertAxes(rows, -1, -1, -1) }
-	project := func(adv *Node) *Node { return projectWithin(a.Ball.Norm, adv, clean, a.reach(radius)) }
+	project := func(adv *Node) *Node { return projectWithin(a.Ball.Norm, adv, clean, a.Ball.reach(radius)) }
 	switch {
 	case a.Ball.Eps == 0:
 		s.x = clean
 		return
 	case a.Ball.Norm == L1:
-		direction := sparse(grad, ConvertDType(wide(s.share), dtypes.Float64))
+		direction := sparse(grad, wide(s.share))
 		s.before, s.x = x, project(Add(x, Mul(direction, wide(s.stepSize))))
 		return
 	}
@@ -223,146 +200,3 @@ func (s *ascentState) move(a APGD, x, grad, clean, weight, radius *Node) {
 	blend := Add(Mul(Sub(ahead, x), wide(weight)), Mul(Sub(x, s.before), wide(OneMinus(weight))))
 	s.before, s.x = x, project(Add(x, blend))
 }
-
-// ascentWalk is APGD under way.
-type ascentWalk struct {
-	*lanes
-	apgd   APGD
-	course []moment
-	state  []*tensors.Tensor // in the order of ascentState.fields
-	scale  []float64         // of eps in each row
-	claims int32             // mark of an iterate that ends the search
-}
-
-func (a APGD) walk(l *lanes) walker {
-	w := &ascentWalk{lanes: l, apgd: a, course: a.course(), scale: make([]float64, l.size), claims: l.reached(a.expectation())}
-	for row := range w.scale {
-		w.scale[row] = 1
-	}
-	return w
-}
-
-// load puts the random starts of fresh jobs into their rows.
-func (w *ascentWalk) load(ctx context.Context, rows []int) error {
-	if w.state == nil {
-		for i := range (&ascentState{}).fields() {
-			if i < ascentImages {
-				w.state = append(w.state, w.upload(make([]float32, len(w.x))))
-			} else {
-				w.state = append(w.state, tensors.FromValue(make([]float32, w.size)))
-			}
-		}
-	}
-	starts, d := make([]float32, len(w.x)), w.model.pixels()
-	radii := make([]float32, w.size)
-	for _, row := range rows {
-		image := starts[row*d : (row+1)*d]
-		a := w.apgd
-		a.Ball.Eps *= w.scale[row]
-		a.start(image, w.random(w.jobs[row]))
-		for i := range image {
-			image[i] = w.x[row*d+i] + image[i]
-			if w.apgd.Ball.Norm != L1 {
-				image[i] = min(max(image[i], 0), 1)
-			}
-		}
-		radii[row] = float32(w.course[0].radius * w.scale[row])
-	}
-	program, err := w.apgd.loader(w.engine)
-	if err != nil {
-		return err
-	}
-	from, fresh := w.upload(starts), tensors.FromValue(radii)
-	out, err := w.call(ctx, program, w.state[0], from, w.inputs.clean, fresh)
-	if err != nil {
-		return err
-	}
-	if err := free(w.state[0], from, fresh); err != nil {
-		return err
-	}
-	w.state[0] = out[0]
-	return nil
-}
-
-// step is one pass in all rows.
-func (w *ascentWalk) step(ctx context.Context) ([]outcome, error) {
-	w.inputs.images = make([]int, w.live()) // what the pass counts as
-	now, err := w.expect(ctx, w.apgd.ascended(), &w.inputs, w.state[0], w.apgd.expectation())
-	if err != nil {
-		return nil, err
-	}
-	marks, err := w.read(now.marks)
-	if err != nil {
-		return nil, err
-	}
-	var claimed, spent []int
-	for row, busy := range w.busy {
-		switch {
-		case !busy:
-		case marks[row]&w.claims != 0 && w.course[w.steps[row]].counts:
-			claimed = append(claimed, row)
-		case w.steps[row] == len(w.course)-1:
-			spent = append(spent, row)
-		}
-	}
-	broken, err := w.images(w.state[0], claimed)
-	if err != nil {
-		return nil, err
-	}
-	if err := w.advance(ctx, now); err != nil {
-		return nil, err
-	}
-	kept, err := w.images(w.state[2], spent)
-	if err != nil {
-		return nil, err
-	}
-	var ended []outcome
-	for _, row := range claimed {
-		ended = append(ended, outcome{row, broken[row], true})
-	}
-	for _, row := range spent {
-		ended = append(ended, outcome{row, kept[row], false})
-	}
-	return ended, nil
-}
-
-// advance runs the step program and uses up the pass.
-func (w *ascentWalk) advance(ctx context.Context, now pass) error {
-	plan := make([]float32, w.size*planColumns)
-	for row := range w.size {
-		m := w.course[min(w.steps[row], len(w.course)-1)]
-		p := plan[row*planColumns : (row+1)*planColumns]
-		p[planFirst], p[planZero], p[planWindow] = one(m.first), one(m.zero), float32(m.window)
-		p[planWeight] = float32(m.weight)
-		p[planRadius], p[planNext] = float32(m.radius*w.scale[row]), float32(m.next*w.scale[row])
-		if w.busy[row] {
-			w.steps[row]++
-		}
-	}
-	program, err := w.apgd.stepper(w.engine)
-	if err != nil {
-		return err
-	}
-	inputs, err := w.donate(append(w.state[:len(w.state):len(w.state)], now.grad)...)
-	if err != nil {
-		return err
-	}
-	moments := tensors.FromFlatDataAndDimensions(plan, w.size, planColumns)
-	last := len(inputs) - 1
-	inputs = append(inputs[:last:last], w.inputs.clean, inputs[last], now.losses, moments)
-	out, err := w.call(ctx, program, inputs...)
-	if err != nil {
-		return err
-	}
-	w.state = out
-	return free(now.losses, now.marks, moments)
-}
-
-func one(condition bool) float32 {
-	if condition {
-		return 1
-	}
-	return 0
-}
-
-func (w *ascentWalk) free() error { return free(w.state...) }

@@ -26,106 +26,26 @@ type Method interface {
 	// Validate says what is wrong with the settings for a model of so many classes.
 	Validate(classes int) error
 
-	runs() int                                             // runs from different starts, the worst of which counts
-	passes() int                                           // steps of one run, for progress
-	goal() goal                                            // the loss that reports average
-	prepare(e *engine) error                               // compiles, so that attack does not
+	runs() int               // runs from different starts, the worst of which counts
+	passes() int             // steps of one run, for progress
+	goal() goal              // the loss that reports average
+	prepare(e *engine) error // compiles its programs
+}
+
+// batchwise is a Method whose rows move together. Others are searches, in lanes, and ensembles.
+type batchwise interface {
+	Method
 	attack(ctx context.Context, e *engine, b *batch) error // one run: writes b.adv, or-s into b.marks
 }
 
-// Override holds settings given explicitly, which take precedence over a preset's. Nil and empty fields change nothing.
-type Override struct {
-	Norm     *Norm
-	Eps      *float64 // pixel units of [0, 1]
-	StepSize *float64 // pixel units of [0, 1]
-	Steps    *int     // of attacks by gradients, and of SPSA
-	Queries  *int     // of SquareAttack, which passes over Steps
-	Restarts *int
-	Start    *Start
-	Loss     string
-	Best     *bool
-	Target   *Target
-}
-
-// With returns the attack with the settings of o, and an error where they make no sense together. The settings
-// themselves are for Validate to judge.
-//
-// A preset's step size that is a fraction of eps follows a changed eps. A preset that changes norm needs an eps in that
-// norm, and takes steps of 2.5 eps/steps (the rule of Madry et al.) unless o has a step size. FGSM stays one step of eps
-// from the clean image: it heeds norm, eps, loss and target alone, and FGSM-RS step size and restarts too. Attacks that
-// choose their own starts and step sizes, such as APGD, pass over settings of these.
-func (a Attack) With(o Override) (Attack, error) {
-	if a.Method == nil {
-		return a, nil
+// runnable says which methods an evaluation cannot carry out: pointers to ensembles, and those that stand outside of the
+// three kinds.
+func runnable(m Method) error {
+	switch m.(type) {
+	case Ensemble, search, batchwise:
+		return nil
 	}
-	switch m := a.Method.(type) {
-	case Ensemble:
-		e, err := m.with(o)
-		a.Method = e
-		return a, err
-	case overridable:
-		return a.withSearch(m, o)
-	}
-	p, ok := a.Method.(PGD)
-	if !ok {
-		return a, fmt.Errorf("attacks: %s: settings of %T cannot be overridden", a.Name, a.Method)
-	}
-	if a.oneStep {
-		given := o
-		o = Override{Norm: o.Norm, Eps: o.Eps, Loss: o.Loss, Target: o.Target}
-		if p.Start != None {
-			o.StepSize, o.Restarts = given.StepSize, given.Restarts
-		}
-	}
-	set(&p.Steps, o.Steps)
-	if o.Norm != nil && *o.Norm != p.Ball.Norm {
-		if o.Eps == nil {
-			return a, fmt.Errorf("attacks: %s: its eps %g is for %s, so norm %s needs an eps too", a.Name, p.Ball.Eps, p.Ball.Norm, *o.Norm)
-		}
-		p.Ball.Norm = *o.Norm
-		if !a.oneStep {
-			a.relativeStep = 2.5 / float64(max(p.Steps, 1))
-		}
-	}
-	set(&p.Ball.Eps, o.Eps)
-	if o.Eps != nil && a.relativeStep != 0 {
-		p.StepSize = a.relativeStep * p.Ball.Eps
-	}
-	set(&p.StepSize, o.StepSize)
-	set(&p.Restarts, o.Restarts)
-	set(&p.Start, o.Start)
-	set(&p.Best, o.Best)
-	set(&p.Target, o.Target)
-	if o.Loss != "" {
-		p.Loss = o.Loss
-	}
-	a.Method = p
-	return a, nil
-}
-
-// overridable is a Method other than PGD that some settings can be given to.
-type overridable interface {
-	Method
-	with(ball Ball, o Override) Method // o without norm and eps
-}
-
-// withSearch is With for such a method.
-func (a Attack) withSearch(m overridable, o Override) (Attack, error) {
-	ball := m.Budget()
-	if o.Norm != nil && *o.Norm != ball.Norm && o.Eps == nil {
-		return a, fmt.Errorf("attacks: %s: its eps %g is for %s, so norm %s needs an eps too", a.Name, ball.Eps, ball.Norm, *o.Norm)
-	}
-	set(&ball.Norm, o.Norm)
-	set(&ball.Eps, o.Eps)
-	a.Method = m.with(ball, o)
-	return a, nil
-}
-
-// set copies a value that was given.
-func set[T any](field, given *T) {
-	if given != nil {
-		*field = *given
-	}
+	return fmt.Errorf("method of type %T: want one of this package's attacks by value, such as PGD{...} or Ensemble{...}", m)
 }
 
 // Validate says what is wrong with the attack's settings for a model of so many classes.
@@ -136,7 +56,11 @@ func (a Attack) Validate(classes int) error {
 	if a.Method == nil {
 		return nil
 	}
-	if err := a.Method.Validate(classes); err != nil {
+	err := runnable(a.Method)
+	if err == nil {
+		err = a.Method.Validate(classes)
+	}
+	if err != nil {
 		return fmt.Errorf("attacks: %s: %w", a.Name, err)
 	}
 	return nil
@@ -144,11 +68,8 @@ func (a Attack) Validate(classes int) error {
 
 // Validate says whether the ball is one that images in [0, 1] can be attacked in.
 func (b Ball) Validate() error {
-	if b.Norm == L0 {
-		return fmt.Errorf("norm l0: want %s; only FMN takes l0", strings.Join(normNames[:L0], " or "))
-	}
-	if b.Norm < 0 || int(b.Norm) >= len(normNames) {
-		return fmt.Errorf("norm %s: want %s", b.Norm, strings.Join(normNames, " or "))
+	if b.Norm < 0 || b.Norm >= L0 {
+		return fmt.Errorf("norm %s: want %s; only FMN takes l0", b.Norm, strings.Join(normNames[:L0], " or "))
 	}
 	if !finiteAtLeast(b.Eps, 0) || b.Norm == Linf && b.Eps > 1 {
 		limits := "at least 0"

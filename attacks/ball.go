@@ -82,7 +82,7 @@ func (b Ball) Direction(grad *Node) *Node {
 		unit := Div(ConvertDType(grad, dtypes.Float64), MaxScalar(lengths(grad), smallestNorm))
 		return ConvertDType(unit, grad.DType())
 	case L1:
-		return sparse(grad, ZerosLike(lengths(grad)))
+		return sparse(grad, ZerosLike(reduceImages(grad, ReduceMax)))
 	}
 	exceptions.Panicf("attacks.Ball.Direction: norm %s, want linf, l2 or l1", b.Norm)
 	return nil

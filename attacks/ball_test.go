@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	. "github.com/gomlx/gomlx/core/graph"
@@ -136,6 +137,16 @@ func TestDirection(t *testing.T) {
 				t.Errorf("%s: direction %v, want %v", tc.name, got, tc.want)
 				break
 			}
+		}
+	}
+}
+
+// TestNormsOfBalls: the error about a norm offers none that is refused.
+func TestNormsOfBalls(t *testing.T) {
+	for _, norm := range []Norm{-1, L0, 4, 9} {
+		err := Ball{norm, .1}.Validate()
+		if err == nil || !strings.Contains(err.Error(), "norm "+norm.String()+": want linf or l2 or l1; only FMN takes l0") {
+			t.Errorf("%s: error %v", norm, err)
 		}
 	}
 }

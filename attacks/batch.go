@@ -15,6 +15,7 @@ type batch struct {
 	x      []float32 // the clean images, padding included
 	adv    []float32 // what the attack returns, of the same layout
 	marks  []int32   // of the live rows
+	claims []int     // of the live rows: the steps after which a search claimed a success, else 0; nil without claims
 	random func(row int) *rand.Rand
 
 	clean, labels, natural *tensors.Tensor // images, labels and clean logits as inputs of programs

@@ -1,7 +1,6 @@
 package attacks
 
 import (
-	"context"
 	"fmt"
 	"math"
 )
@@ -49,6 +48,16 @@ func (b Bisection) Budget() Ball {
 		return Ball{}
 	}
 	return b.Attack.Budget()
+}
+
+func (b Bisection) takes() []string {
+	switch m := b.Attack.(type) {
+	case PGD:
+		return m.takes()
+	case overridable:
+		return m.takes()
+	}
+	return nil
 }
 
 // with hands over to the attack. Its step size stays the same share of eps.
@@ -119,8 +128,3 @@ func (b Bisection) target(run int, clean []float32) int {
 }
 
 func (b Bisection) prepare(e *engine) error { return b.Attack.(rowwise).prepareRows(e) }
-
-// attack is there for the interface: searches run in lanes.
-func (b Bisection) attack(context.Context, *engine, *batch) error {
-	panic("attacks: Bisection runs in lanes")
-}

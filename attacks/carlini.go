@@ -1,7 +1,6 @@
 package attacks
 
 import (
-	"context"
 	"fmt"
 	"math"
 )
@@ -50,6 +49,8 @@ const largestC = 1e10
 // Budget is the ball; distances beyond its eps leave an image robust.
 func (c Carlini) Budget() Ball { return c.Ball }
 
+func (Carlini) takes() []string { return []string{"steps"} }
+
 // with has no other norm to offer: Validate refuses one.
 func (c Carlini) with(ball Ball, o Override) Method {
 	c.Ball = ball
@@ -88,11 +89,6 @@ func (c Carlini) target(int, []float32) int { return -1 }
 func (c Carlini) prepare(e *engine) error { return c.adam().prepare(e) }
 
 func (c Carlini) walk(l *lanes) walker { return newAdamWalk(l, c.adam(), c) }
-
-// attack is there for the interface: searches run in lanes.
-func (c Carlini) attack(context.Context, *engine, *batch) error {
-	panic("attacks: Carlini runs in lanes")
-}
 
 func (c Carlini) first() attempt {
 	return attempt{c: c.C, low: 0, high: largestC, last: math.Inf(1)}

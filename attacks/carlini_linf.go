@@ -1,7 +1,6 @@
 package attacks
 
 import (
-	"context"
 	"fmt"
 	"math"
 )
@@ -34,6 +33,8 @@ type CarliniLinf struct {
 
 // Budget is the ball; distances beyond its eps leave an image robust.
 func (c CarliniLinf) Budget() Ball { return c.Ball }
+
+func (CarliniLinf) takes() []string { return []string{"steps"} }
 
 // with has no other norm to offer: Validate refuses one.
 func (c CarliniLinf) with(ball Ball, o Override) Method {
@@ -83,11 +84,6 @@ func (c CarliniLinf) target(int, []float32) int { return -1 }
 func (c CarliniLinf) prepare(e *engine) error { return c.adam().prepare(e) }
 
 func (c CarliniLinf) walk(l *lanes) walker { return newAdamWalk(l, c.adam(), c) }
-
-// attack is there for the interface: searches run in lanes.
-func (c CarliniLinf) attack(context.Context, *engine, *batch) error {
-	panic("attacks: CarliniLinf runs in lanes")
-}
 
 func (c CarliniLinf) smallestTau() float64 {
 	if c.Tau == 0 {

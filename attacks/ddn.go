@@ -2,7 +2,6 @@ package attacks
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 )
 
@@ -29,6 +28,8 @@ func (d DDN) filled() DDN {
 
 // Budget is the ball.
 func (d DDN) Budget() Ball { return d.Ball }
+
+func (DDN) takes() []string { return []string{"steps"} }
 
 func (d DDN) with(ball Ball, o Override) Method {
 	d.Ball = ball
@@ -74,9 +75,4 @@ func (d DDN) program() any {
 // schedule is the length of a step.
 func (d DDN) schedule(step int) [2]float64 {
 	return [2]float64{cosine(1, .01, step, d.passes())}
-}
-
-// attack is there for the interface: searches run in lanes.
-func (d DDN) attack(context.Context, *engine, *batch) error {
-	panic("attacks: DDN runs in lanes")
 }

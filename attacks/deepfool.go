@@ -1,9 +1,6 @@
 package attacks
 
-import (
-	"context"
-	"fmt"
-)
+import "fmt"
 
 // DeepFool walks to the nearest boundary of the linearised classifier, again and again, until the label changes
 // (Moosavi-Dezfooli et al. 2016, algorithm 2 and section 3.3). With f_k = z_k - z_y and w_k its gradient, a step is
@@ -36,6 +33,8 @@ var deepfoolPresets = []Attack{
 
 // Budget is the ball; distances beyond its eps leave an image robust.
 func (d DeepFool) Budget() Ball { return d.Ball }
+
+func (DeepFool) takes() []string { return []string{"steps"} }
 
 func (d DeepFool) with(ball Ball, o Override) Method {
 	d.Ball = ball
@@ -80,8 +79,3 @@ func (d DeepFool) passes() int { return d.Steps + d.Refine + 1 }
 func (d DeepFool) goal() goal { return goal{loss: "cw"} }
 
 func (d DeepFool) target(int, []float32) int { return -1 }
-
-// attack is there for the interface: searches run in lanes.
-func (d DeepFool) attack(context.Context, *engine, *batch) error {
-	panic("attacks: DeepFool runs in lanes")
-}

@@ -1,9 +1,6 @@
 package attacks
 
-import (
-	"math"
-	"strings"
-)
+import "math"
 
 // helpful is the difference of robust accuracies from which on a black-box attack casts doubt on those by gradients.
 const helpful = .002
@@ -12,10 +9,10 @@ const helpful = .002
 const inexact = 1e-9
 
 // DiagnoseReport looks for signs in the results of attacks, and of the stages of ensembles, that they could have broken
-// more: FlagScores, FlagRestarts, FlagNonFinite and FlagZeroGradient. list is what was evaluated.
+// more: FlagScores, FlagRestarts, FlagRefuted, FlagNonFinite and FlagZeroGradient. list is what was evaluated.
 func DiagnoseReport(r *Report, list []Attack) []Flag {
 	p := &diagnosis{}
-	groups := map[Ball][]*Result{}
+	groups := map[Ball][]outcomeBy{}
 	var balls []Ball
 	for _, a := range list {
 		result := r.result(a.Name)
@@ -24,17 +21,19 @@ func DiagnoseReport(r *Report, list []Attack) []Flag {
 		}
 		ball := a.Method.Budget()
 		if s, ok := a.Method.(Ensemble); ok {
-			p.compare(a.Name+": ", r.Clean.Accuracy, result.Stages)
+			var stages []outcomeBy
 			for k, stage := range result.Stages {
 				p.single(a.Name+": ", r, stage, s.Stages[k].Method)
+				stages = append(stages, outcomeBy{stage, s.Stages[k].Method})
 			}
+			p.compare(a.Name+": ", r.Clean.Accuracy, stages)
 		} else {
 			p.single("", r, result, a.Method)
 		}
 		if groups[ball] == nil {
 			balls = append(balls, ball)
 		}
-		groups[ball] = append(groups[ball], result)
+		groups[ball] = append(groups[ball], outcomeBy{result, a.Method})
 	}
 	for _, ball := range balls {
 		p.compare("", r.Clean.Accuracy, groups[ball])
@@ -52,21 +51,31 @@ func (r *Report) result(name string) *Result {
 	return nil
 }
 
-// byScores says of the name of an attack whether it sees scores alone.
-func byScores(name string) bool {
-	return strings.HasPrefix(name, "square") || strings.HasPrefix(name, "spsa")
+// outcomeBy is the result of a method.
+type outcomeBy struct {
+	*Result
+	method Method
+}
+
+// byScores says whether an attack sees scores alone.
+func (j outcomeBy) byScores() bool {
+	switch j.method.(type) {
+	case SquareAttack, *SquareAttack, SPSA, *SPSA:
+		return true
+	}
+	return false
 }
 
 // compare holds attacks by scores against the others in the same ball.
-func (p *diagnosis) compare(where string, clean float64, results []*Result) {
+func (p *diagnosis) compare(where string, clean float64, results []outcomeBy) {
 	least, white := clean, 0
 	for _, r := range results {
-		if !byScores(r.Name) {
+		if !r.byScores() {
 			least, white = math.Min(least, r.RobustAccuracy), white+1
 		}
 	}
 	for _, r := range results {
-		if byScores(r.Name) && white > 0 {
+		if r.byScores() && white > 0 {
 			p.raise(FlagScores, SeverityWarning, least-r.RobustAccuracy-inexact, helpful,
 				"%s%s leaves a robust accuracy of %.4g, attacks by gradients %.4g: gradients may be masked", where, r.Name, r.RobustAccuracy, least)
 		}
@@ -106,6 +115,8 @@ func (p *diagnosis) single(where string, r *Report, result *Result, method Metho
 		"%s%s: %d of %d attacked images gave a NaN logit or a NaN or infinite loss or gradient", where, result.Name, result.NaN, attacked)
 	p.raise(FlagZeroGradient, SeverityWarning, float64(result.ZeroGrad)/n, 0,
 		"%s%s: %d of %d attacked images had a gradient of exactly zero while classified correctly: it may be masked", where, result.Name, result.ZeroGrad, attacked)
+	p.raise(FlagRefuted, SeverityWarning, float64(result.Refuted)/n, .01,
+		"%s%s: the verification refuted %d successes that the search had claimed", where, result.Name, result.Refuted)
 	if later := laterRuns(result, method); later > 0 {
 		p.raise(FlagRestarts, SeverityWarning, float64(later)/n, math.Max(.01, 1/n)+inexact,
 			"%s%s: restarts broke %d of %d images that the first run had not: more of them may break more", where, result.Name, later, r.N)

@@ -246,8 +246,7 @@ func TestDiagnoseReport(t *testing.T) {
 	const n = 1000
 	ball := Ball{Linf, .1}
 	pgd := PGD{Ball: ball, Steps: 1, Loss: "ce"}
-	other := pgd
-	other.Ball.Eps = .2
+	square, elsewhere := SquareAttack{Ball: ball, Queries: 1}, SquareAttack{Ball: Ball{Linf, .2}, Queries: 1}
 	apgd := APGD{Ball: ball, Steps: 5, Restarts: 3, Loss: "ce"}
 	targeted := APGD{Ball: ball, Steps: 5, Targets: 3}
 	runsOf := func(broken ...int) (runs []int) {
@@ -262,15 +261,21 @@ func TestDiagnoseReport(t *testing.T) {
 		results []*Result
 		flags   []string
 	}{
-		"Square helps by more than 2 images in 1000": {[]Attack{{Name: "pgd", Method: pgd}, {Name: "square", Method: pgd}},
+		"Square helps by more than 2 images in 1000": {[]Attack{{Name: "pgd", Method: pgd}, {Name: "square", Method: square}},
 			[]*Result{result("pgd", 500), result("square", 497)}, []string{FlagScores}},
-		"by 2": {[]Attack{{Name: "pgd", Method: pgd}, {Name: "square", Method: pgd}}, []*Result{result("pgd", 500), result("square", 498)}, nil},
-		"in another ball": {[]Attack{{Name: "pgd", Method: pgd}, {Name: "square", Method: other}},
+		"by 2": {[]Attack{{Name: "pgd", Method: pgd}, {Name: "square", Method: square}}, []*Result{result("pgd", 500), result("square", 498)}, nil},
+		"in another ball": {[]Attack{{Name: "pgd", Method: pgd}, {Name: "square", Method: elsewhere}},
 			[]*Result{result("pgd", 500), result("square", 400)}, nil},
-		"alone": {[]Attack{{Name: "square", Method: pgd}}, []*Result{result("square", 400)}, nil},
-		"last stage": {[]Attack{{Name: "aa", Method: Ensemble{Stages: []Attack{{Name: "apgd-ce", Method: apgd}, {Name: "square", Method: pgd}}}}},
+		"under another name": {[]Attack{{Name: "pgd", Method: pgd}, {Name: "random search", Method: &square}},
+			[]*Result{result("pgd", 500), result("random search", 497)}, []string{FlagScores}},
+		"SPSA": {[]Attack{{Name: "pgd", Method: pgd}, {Name: "x", Method: SPSA{Ball: ball}}},
+			[]*Result{result("pgd", 500), result("x", 497)}, []string{FlagScores}},
+		"PGD of that name": {[]Attack{{Name: "pgd", Method: pgd}, {Name: "square-loss", Method: pgd}},
+			[]*Result{result("pgd", 500), result("square-loss", 400)}, nil},
+		"alone": {[]Attack{{Name: "square", Method: square}}, []*Result{result("square", 400)}, nil},
+		"last stage": {[]Attack{{Name: "aa", Method: Ensemble{Stages: []Attack{{Name: "apgd-ce", Method: apgd}, {Name: "square", Method: square}}}}},
 			[]*Result{{Name: "aa", Stages: []*Result{result("apgd-ce", 500), result("square", 400)}}}, []string{FlagScores}},
-		"Square first": {[]Attack{{Name: "aa", Method: Ensemble{Stages: []Attack{{Name: "square", Method: pgd}, {Name: "apgd-ce", Method: apgd}}}}},
+		"Square first": {[]Attack{{Name: "aa", Method: Ensemble{Stages: []Attack{{Name: "square", Method: square}, {Name: "apgd-ce", Method: apgd}}}}},
 			[]*Result{{Name: "aa", Stages: []*Result{result("square", 500), result("apgd-ce", 400)}}}, nil},
 		"restarts": {[]Attack{{Name: "apgd", Method: apgd}}, []*Result{{Name: "apgd", BrokenIn: runsOf(300, 8, 3)}}, []string{FlagRestarts}},
 		"few":      {[]Attack{{Name: "apgd", Method: apgd}}, []*Result{{Name: "apgd", BrokenIn: runsOf(300, 7, 3)}}, nil},

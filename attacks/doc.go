@@ -33,8 +33,9 @@
 // # Random models
 //
 // A model that draws random numbers when it predicts has Model.Random in place of Logits, and makes them of the keys it
-// gets (KeyedUniform, KeyedNormal, SplitKeys), so that verdicts can be repeated. Attacks average their gradients over EOT
-// passes (preset autoattack-rand), and the majority of Model.Forwards passes decides a verdict.
+// gets (KeyedUniform, KeyedNormal, SplitKeys), so that verdicts can be repeated. PGD, APGD, Momentum and RFGSM average
+// their gradients over EOT passes (preset autoattack-rand); searches for the smallest perturbations and FAB take single
+// ones. The majority of Model.Forwards passes decides a verdict.
 //
 // # Diagnosis
 //

@@ -33,7 +33,11 @@ func (s Ensemble) Validate(classes int) error {
 		return err
 	}
 	for _, a := range s.Stages {
-		if err := a.Method.Validate(classes); err != nil {
+		err := runnable(a.Method)
+		if err == nil {
+			err = a.Method.Validate(classes)
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", a.Name, err)
 		}
 	}
@@ -73,7 +77,7 @@ func (s Ensemble) checkStages() error {
 }
 
 // with applies settings to the stages, each of which takes those that it has: Steps go to the attacks by gradients, Queries
-// to Square. A stage of a named version is its loss.
+// to Square.
 func (s Ensemble) with(o Override) (Ensemble, error) {
 	stages := slices.Clone(s.Stages)
 	if s.inBall != nil {
@@ -81,7 +85,6 @@ func (s Ensemble) with(o Override) (Ensemble, error) {
 		if o.Norm != nil && *o.Norm != ball.Norm && o.Eps != nil {
 			stages = s.inBall(Ball{*o.Norm, *o.Eps}).Stages
 		}
-		o.Loss = ""
 	}
 	for i, stage := range stages {
 		var err error
@@ -111,11 +114,6 @@ func (s Ensemble) prepare(e *engine) error {
 		}
 	}
 	return nil
-}
-
-// attack is there for the interface: ensembles run stage by stage.
-func (s Ensemble) attack(context.Context, *engine, *batch) error {
-	panic("attacks: an ensemble runs stage by stage")
 }
 
 // ensemble carries out the stages; each starts from the flags that the earlier ones left.

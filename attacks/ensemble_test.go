@@ -56,12 +56,13 @@ func TestEnsembleValidate(t *testing.T) {
 	ce := Attack{Name: "apgd-ce", Method: APGD{Ball: standardBall, Steps: 5, Loss: "ce"}}
 	other := Attack{Name: "other", Method: APGD{Ball: Ball{L2, .5}, Steps: 5, Loss: "ce"}}
 	for want, s := range map[string]Ensemble{
-		"without attacks":            {},
-		"two stages are called":      {Stages: []Attack{ce, ce}},
-		"different balls":            {Stages: []Attack{ce, other}},
-		"ensemble within":            {Stages: []Attack{{Name: "in", Method: Ensemble{Stages: []Attack{ce}}}}},
-		"want an attack":             {Stages: []Attack{{Name: "natural"}}},
-		"x: targets 9: want at most": {Stages: []Attack{{Name: "x", Method: APGD{Ball: standardBall, Steps: 5, Targets: 9}}}},
+		"without attacks":                      {},
+		"two stages are called":                {Stages: []Attack{ce, ce}},
+		"different balls":                      {Stages: []Attack{ce, other}},
+		"ensemble within":                      {Stages: []Attack{{Name: "in", Method: Ensemble{Stages: []Attack{ce}}}}},
+		"want an attack":                       {Stages: []Attack{{Name: "natural"}}},
+		"in: method of type *attacks.Ensemble": {Stages: []Attack{{Name: "in", Method: &Ensemble{Stages: []Attack{ce}}}}},
+		"x: targets 9: want at most":           {Stages: []Attack{{Name: "x", Method: APGD{Ball: standardBall, Steps: 5, Targets: 9}}}},
 	} {
 		if err := s.Validate(5); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
@@ -88,6 +89,42 @@ func TestEnsembleValidate(t *testing.T) {
 	}
 	if got, want := a.Method.(Ensemble).Stages[1].Method, (APGD{Ball: Ball{L1, 12}, Steps: 50, Restarts: 1, Targets: 5, Shrink: true}); got != want {
 		t.Errorf("in L1 %+v, want %+v", got, want)
+	}
+}
+
+// TestPointers: a pointer to an ensemble is refused, and one to a search runs as the search does.
+func TestPointers(t *testing.T) {
+	apgd := APGD{Ball: Ball{Linf, .05}, Steps: 3, Loss: "ce"}
+	model, images, labels := perceptron(goBackend(t), 6)
+	bad := Attack{Name: "bad", Method: &Ensemble{Stages: []Attack{{Name: "a", Method: apgd}}}}
+	if _, err := Evaluate(t.Context(), model, images, labels, []Attack{bad}, Options{}); err == nil || !strings.Contains(err.Error(), "bad: method of type *attacks.Ensemble") {
+		t.Errorf("error %v", err)
+	}
+	got := evaluate(t, model, images, labels, []Attack{{Name: "a", Method: &apgd}}, Options{})
+	want := evaluate(t, model, images, labels, []Attack{{Name: "a", Method: apgd}}, Options{})
+	if !slices.Equal(got.RobustFlags, want.RobustFlags) {
+		t.Errorf("%v by the pointer, %v by the value", got.RobustFlags, want.RobustFlags)
+	}
+}
+
+// TestLargerBalls: of the versions, the standard one and its fast form pass through larger balls, in L1.
+func TestLargerBalls(t *testing.T) {
+	for name, wanted := range map[string]bool{"autoattack": true, "autoattack-fast": true, "autoattack-plus": false, "autoattack-rand": false} {
+		a, err := Preset(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for norm, eps := range map[Norm]float64{Linf: .1, L2: .5, L1: 12} {
+			changed, err := a.With(Override{Norm: &norm, Eps: &eps})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, stage := range changed.Method.(Ensemble).Stages {
+				if m, ok := stage.Method.(APGD); ok && m.Shrink != (wanted && norm == L1) {
+					t.Errorf("%s in %s: %s shrinks balls: %v", name, norm, stage.Name, m.Shrink)
+				}
+			}
+		}
 	}
 }
 

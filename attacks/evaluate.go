@@ -26,7 +26,8 @@ type Options struct {
 	KeepAdv bool // return the adversarial images
 	// State names a file that keeps what the evaluation has found so far, adversarial images included. If it exists, the
 	// evaluation goes on from there, with the same verdicts as without the interruption; a file of another model, other
-	// images, attacks or settings is refused. "" keeps none.
+	// images, attacks or settings is refused. Models are told apart by their weights and by the clean logits of the first
+	// images, to rounding, not by their gradients. "" keeps none.
 	State    string
 	Targets  []int32        // the classes that attacks with GivenClass aim at, one per image and never its label
 	Progress func(Progress) // called after every step, on the goroutine of Evaluate; nil for none

@@ -58,6 +58,9 @@ func (v *evaluation) carryOut(ctx context.Context, list []Attack) (*Report, erro
 	if err := v.measureClean(ctx); err != nil {
 		return nil, fmt.Errorf("attacks: clean images: %w", err)
 	}
+	if err := v.recognise(); err != nil {
+		return nil, fmt.Errorf("attacks: state file %s: %w", v.opt.State, err)
+	}
 	for _, a := range list {
 		if a.Method == nil {
 			continue

@@ -2,7 +2,6 @@ package attacks
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -57,6 +56,8 @@ func (f FAB) filled() FAB {
 func (f FAB) Budget() Ball { return f.Ball }
 
 func (f FAB) minimizes() bool { return f.Minimal }
+
+func (FAB) takes() []string { return []string{"steps", "restarts"} }
 
 func (f FAB) with(ball Ball, o Override) Method {
 	f.Ball = ball
@@ -134,9 +135,4 @@ func (f FAB) start(dst []float32, rng *rand.Rand) {
 	for i, v := range values {
 		dst[i] = float32(v * f.Ball.Eps / 2 / math.Max(length, smallestNorm))
 	}
-}
-
-// attack is there for the interface: searches run in lanes.
-func (f FAB) attack(context.Context, *engine, *batch) error {
-	panic("attacks: FAB runs in lanes")
 }

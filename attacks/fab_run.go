@@ -231,6 +231,9 @@ func (w *boundaryWalk) check(ctx context.Context, far []float32) error {
 func (w *boundaryWalk) leave() (ended []outcome, err error) {
 	var rows []int
 	for row, busy := range w.busy {
+		if busy && !w.fab.Minimal && !w.heeds(row) {
+			w.nearest[row] = float32(math.Inf(1)) // refuted
+		}
 		if busy && (w.steps[row] == w.fab.Steps || !w.fab.Minimal && w.found(row)) {
 			rows = append(rows, row)
 		}

@@ -149,6 +149,12 @@ const (
 	// way. Source: Athalye et al. 2018, section 3; IoAF; threshold as FlagScores.
 	FlagTransfer = "transfer-beats-white-box"
 
+	// FlagRefuted: a search took images for successes that the verification, by another batch size, and other keys for a
+	// random model, finds classified correctly. Each costs its run passes, and a search for the smallest perturbations a
+	// result. The value is their number per image. Threshold .01. What to do: see FlagBatch for a model whose logits depend on
+	// the batch; more EOT passes and Model.Forwards for a random one. Source: this package.
+	FlagRefuted = "refuted-successes"
+
 	// FlagRestarts: restarts broke many images that the first run had not, so that more would break more. The value is the
 	// share of all images that later runs broke. Threshold: 1 point, and one image. What to do: more restarts or steps. Source:
 	// autoattack users' practice; IoAF (an attack that did not converge).

@@ -2,7 +2,6 @@ package attacks
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 )
 
@@ -37,6 +36,8 @@ func (f FMN) filled() FMN {
 
 // Budget is the ball.
 func (f FMN) Budget() Ball { return f.Ball }
+
+func (FMN) takes() []string { return []string{"steps", "step size"} }
 
 func (f FMN) with(ball Ball, o Override) Method {
 	f.Ball = ball
@@ -90,9 +91,4 @@ func (f FMN) program() any                { return FMN{Ball: Ball{Norm: f.Ball.N
 func (f FMN) schedule(step int) [2]float64 {
 	f = f.filled()
 	return [2]float64{cosine(f.StepSize, f.LastStepSize, step, f.Steps), cosine(f.Gamma, f.LastGamma, step, f.Steps)}
-}
-
-// attack is there for the interface: searches run in lanes.
-func (f FMN) attack(context.Context, *engine, *batch) error {
-	panic("attacks: FMN runs in lanes")
 }

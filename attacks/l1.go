@@ -56,12 +56,13 @@ func shortOf(x, origin, delta *Node) *Node {
 }
 
 // sparse keeps of each image's gradient, in place of the values, the signs of the largest absolute values, scaled to
-// unit L1 norm. share, float64 [B, 1, ...], is how many of the d values count, rounded down, but at least one
-// and all that equal the least of them. A zero gradient stays zero.
+// unit L1 norm. share [B, 1, ...] is how many of the d values count, rounded up, but at least one and all that
+// equal the least of them; in the arithmetic of AutoAttack's code, whose type is that of the gradient. A zero gradient
+// stays zero.
 func sparse(grad, share *Node) *Node {
 	grad = finite(grad)
 	d := grad.Shape().Size() / grad.Shape().Dim(0)
-	place := ClipScalar(Ceil(MulScalar(OneMinus(share), float64(d))), 0, float64(d-1))
+	place := Floor(ClipScalar(MulScalar(OneMinus(share), float64(d)), 0, float64(d-1)))
 	signs := ConvertDType(Sign(grad), dtypes.Float64)
 	signs = Where(GreaterOrEqual(Abs(grad), BroadcastToShape(placed(Abs(grad), place), grad.Shape())), signs, ZerosLike(signs))
 	return ConvertDType(Div(signs, MaxScalar(sumImages(Abs(signs)), 1)), grad.DType())
@@ -75,7 +76,7 @@ func placed(x, place *Node) *Node {
 	for b := 30; b >= 0; b-- {
 		candidate := AddScalar(found, float64(int32(1)<<b))
 		below := ConvertDType(LessThan(bits, BroadcastToShape(candidate, bits.Shape())), dtypes.Float64)
-		found = Where(LessOrEqual(sumImages(below), place), candidate, found)
+		found = Where(LessOrEqual(sumImages(below), ConvertDType(place, dtypes.Float64)), candidate, found)
 	}
 	return Bitcast(found, dtypes.Float32)
 }
@@ -87,7 +88,7 @@ func slide(adv, grad *Node) *Node {
 	stuck := LogicalOr(
 		LogicalAnd(LessOrEqual(adv, zero), LessThan(grad, zero)),
 		LogicalAnd(GreaterOrEqual(adv, OnesLike(adv)), GreaterThan(grad, zero)))
-	return sparse(Where(stuck, zero, grad), MulScalar(OnesLike(lengths(grad)), slideShare))
+	return sparse(Where(stuck, zero, grad), MulScalar(OnesLike(reduceImages(grad, ReduceMax)), slideShare))
 }
 
 // uniformL1 fills dst with a uniform point of the L1 ball around zero: a point of the simplex from exponential spacings,

@@ -94,7 +94,8 @@ func TestSparse(t *testing.T) {
 		want  []float32
 	}{
 		{"two of five", []float32{1, -5, 2, 4, 0}, .4, []float32{0, -.5, 0, .5, 0}},
-		{"shares round down", []float32{1, -5, 2, 4, 0}, .59, []float32{0, -.5, 0, .5, 0}},
+		{"shares round up", []float32{1, -5, 2, 4, 0}, .41, []float32{0, -1. / 3, 1. / 3, 1. / 3, 0}},
+		{"almost none is one", []float32{1, -5, 2, 4, 0}, .01, []float32{0, -1, 0, 0, 0}},
 		{"none is the largest", []float32{1, -5, 2, 4, 0}, 0, []float32{0, -1, 0, 0, 0}},
 		{"all", []float32{1, -5, 2, 4, 0}, 1, []float32{.25, -.25, .25, .25, 0}},
 		{"ties count", []float32{3, -3, 3, 3, 1}, .2, []float32{.25, -.25, .25, .25, 0}},
@@ -102,13 +103,47 @@ func TestSparse(t *testing.T) {
 		{"NaN counts as zero", []float32{nan, 1e-30, 0, 0, 0}, .2, []float32{0, 1, 0, 0, 0}},
 	} {
 		got := eval(t, backend, func(in []*Node) []*Node {
-			return []*Node{sparse(in[0], MulScalar(OnesLike(lengths(in[0])), tc.share))}
+			return []*Node{sparse(in[0], MulScalar(OnesLike(reduceImages(in[0], ReduceMax)), tc.share))}
 		}, [][]float32{tc.grad})[0].Value().([][]float32)[0]
 		for k := range got {
 			if math.Abs(float64(got[k]-tc.want[k])) > 1e-7 || math.IsNaN(float64(got[k])) {
 				t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
 				break
 			}
+		}
+	}
+}
+
+// TestSparseAsAutoAttack holds the number of values kept against autopgd_base.py (fra31/auto-attack), which sorts |grad|
+// in rising order and keeps from place int(clamp((1 - topk) n, 0, n-1)) on, in float32, for topk = 2/3 of a support and for
+// the first steps' .2.
+func TestSparseAsAutoAttack(t *testing.T) {
+	const n = 3072
+	grad := make([]float32, n)
+	for i := range grad {
+		grad[i] = float32(i + 1)
+	}
+	shares, want := []float32{firstShare}, []int{615}
+	for _, support := range []float32{0, 1, 2, 3, 100, 299, 300, 1000, 3071, 3072} {
+		topk := support / n / 1.5
+		place := min(max((1-topk)*n, 0), n-1)
+		shares, want = append(shares, topk), append(want, n-int(place))
+	}
+	rows := make([][]float32, len(shares))
+	wide := make([][]float32, len(shares))
+	for i, share := range shares {
+		rows[i], wide[i] = grad, []float32{share}
+	}
+	got := eval(t, goBackend(t), func(in []*Node) []*Node { return []*Node{sparse(in[0], in[1])} }, rows, wide)[0].Value().([][]float32)
+	for i, row := range got {
+		kept := 0
+		for _, v := range row {
+			if v != 0 {
+				kept++
+			}
+		}
+		if kept != want[i] {
+			t.Errorf("share %g: %d values move, want %d", shares[i], kept, want[i])
 		}
 	}
 }

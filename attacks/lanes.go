@@ -44,7 +44,7 @@ func minimizes(m Method) bool {
 type outcome struct {
 	row     int
 	adv     []float32
-	claimed bool // a pass of the search found adv misclassified
+	claimed bool // a pass of the search found adv misclassified, and so the job ended early
 }
 
 // lanes are the rows of the programs and the jobs in them. Idle rows go on with what they held last.
@@ -57,6 +57,8 @@ type lanes struct {
 	busy   []bool
 	steps  []int   // that the job has had
 	marks  []int32 // or-ed over the passes of the job
+	age    []int   // steps of the walker since it took up the job
+	deaf   []int   // the first of these at which a claim counts
 
 	x, about []float32 // the inputs below on the host
 	y        []int32
@@ -67,6 +69,7 @@ func newLanes(e *engine, method search, random func(j job) *rand.Rand) *lanes {
 	return &lanes{
 		engine: e, method: method, random: random,
 		jobs: make([]job, e.size), busy: make([]bool, e.size), steps: make([]int, e.size), marks: make([]int32, e.size),
+		age: make([]int, e.size), deaf: make([]int, e.size),
 		x: make([]float32, e.size*e.model.pixels()), y: make([]int32, e.size), about: make([]float32, e.size*e.model.Classes),
 	}
 }
@@ -81,12 +84,16 @@ func (l *lanes) live() (n int64) {
 	return n
 }
 
+// heeds says whether the job of a row may claim a success in this step: a job that begins anew after a claim that was
+// refuted goes through the same iterates up to there, and on.
+func (l *lanes) heeds(row int) bool { return l.age[row] >= l.deaf[row] }
+
 // put takes jobs into idle rows and renews the inputs of the programs.
 func (l *lanes) put(v *evaluation, rows []int, jobs []job) error {
 	d, classes := l.model.pixels(), l.model.Classes
 	for k, row := range rows {
 		i := jobs[k].image
-		l.jobs[row], l.busy[row], l.steps[row], l.marks[row] = jobs[k], true, 0, 0
+		l.jobs[row], l.busy[row], l.steps[row], l.marks[row], l.age[row] = jobs[k], true, 0, 0, 0
 		v.pixelsOf(i, l.x[row*d:(row+1)*d])
 		l.y[row] = v.labels[i]
 		if l.model.Random != nil {

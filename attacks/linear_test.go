@@ -22,11 +22,23 @@ type linear struct {
 
 const linearClasses = 4
 
+// newLinear has two weights of the largest size, so that the shortest way in L1 may move either or both: APGD's sparse
+// steps, which keep ceil(2k/3) of k values, end at two.
 func newLinear(rng *rand.Rand, d int) linear {
 	l := linear{w: make([]float32, d)}
 	for i := range l.w {
 		l.w[i] = float32(rng.NormFloat64())
-		l.b -= l.w[i] / 2
+	}
+	if size := func(i int) float32 { return max(l.w[i], -l.w[i]) }; d > 1 {
+		order := make([]int, d)
+		for i := range order {
+			order[i] = i
+		}
+		slices.SortFunc(order, func(i, j int) int { return cmp.Compare(size(j), size(i)) })
+		l.w[order[1]] = float32(math.Copysign(float64(size(order[0])), float64(l.w[order[1]])))
+	}
+	for _, w := range l.w {
+		l.b -= w / 2
 	}
 	return l
 }

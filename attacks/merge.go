@@ -11,10 +11,13 @@ import (
 // the images have in the whole. list is what all of them were evaluated with.
 //
 // The reports must be whole: their JSON alone lacks the losses of single images (encoding/gob keeps all). The error names
-// the first part that does not fit the first one.
+// the first part that does not fit the list or the first one.
 func Merge(list []Attack, parts ...*Report) (*Report, error) {
 	if len(parts) == 0 {
 		return nil, fmt.Errorf("attacks: no reports to merge")
+	}
+	if i := slices.Index(parts, nil); i >= 0 {
+		return nil, fmt.Errorf("attacks: part %d of %d: there is no report", i+1, len(parts))
 	}
 	first := parts[0]
 	whole := &Report{Arch: first.Arch, Weights: first.Weights, Data: first.Data, Seed: first.Seed}
@@ -36,13 +39,8 @@ func Merge(list []Attack, parts ...*Report) (*Report, error) {
 
 // whole says why a report does not belong to the evaluation that first is a part of.
 func (r *Report) whole(list []Attack, first *Report) error {
-	var want []string
-	for _, a := range list {
-		if a.Method != nil {
-			want = append(want, a.Name)
-		}
-	}
-	got := of(r.Attacks, func(result *Result) string { return result.Name })
+	list = slices.DeleteFunc(slices.Clone(list), func(a Attack) bool { return a.Method == nil })
+	got, want := names(r.Attacks), of(list, func(a Attack) string { return a.Name })
 	switch {
 	case !slices.Equal(got, want):
 		return fmt.Errorf("it has the attacks %q, want %q", got, want)
@@ -52,6 +50,58 @@ func (r *Report) whole(list []Attack, first *Report) error {
 		return fmt.Errorf("it is of the weights %s, the first of %s", r.Weights, first.Weights)
 	case len(r.Clean.Flags) != r.N:
 		return fmt.Errorf("it has %d verdicts on clean images, want %d", len(r.Clean.Flags), r.N)
+	}
+	for k, a := range list {
+		if err := r.Attacks[k].whole(a, r.N); err != nil {
+			return err
+		}
+		if had, has := len(first.Attacks[k].Adv) > 0, len(r.Attacks[k].Adv) > 0; had != has {
+			return fmt.Errorf("%s: that it has adversarial images is %v, and of the first part %v", a.Name, has, had)
+		}
+	}
+	return nil
+}
+
+// names of results, "" for one that is missing.
+func names(list []*Result) []string {
+	return of(list, func(r *Result) string {
+		if r == nil {
+			return ""
+		}
+		return r.Name
+	})
+}
+
+// whole says what of the outcome of an attack on n images is missing.
+func (r *Result) whole(a Attack, n int) error {
+	ensemble, stages := a.Method.(Ensemble)
+	count := func(wanted bool) int {
+		if wanted {
+			return n
+		}
+		return 0
+	}
+	for _, part := range []struct {
+		name      string
+		has, want int
+	}{
+		{"verdicts", len(r.RobustFlags), n},
+		{"numbers of runs that broke an image", len(r.BrokenIn), n},
+		{"losses", len(r.Losses), count(!stages)},
+		{"distances", len(r.Distances), count(minimizes(a.Method))},
+		{"targets", len(r.Targets), count(targetOf(a.Method) != Untargeted)},
+	} {
+		if part.has != part.want {
+			return fmt.Errorf("%s: it has %d %s, want %d", r.Name, part.has, part.name, part.want)
+		}
+	}
+	if got, want := names(r.Stages), of(ensemble.Stages, func(a Attack) string { return a.Name }); !slices.Equal(got, want) {
+		return fmt.Errorf("%s: it has the stages %q, want %q", r.Name, got, want)
+	}
+	for k, stage := range ensemble.Stages {
+		if err := r.Stages[k].whole(stage, n); err != nil {
+			return fmt.Errorf("%s: %w", r.Name, err)
+		}
 	}
 	return nil
 }
@@ -64,7 +114,8 @@ func mergeResults(clean Flags, parts []*Result) *Result {
 		r.Losses, r.Adv = append(r.Losses, p.Losses...), append(r.Adv, p.Adv...)
 		r.Targets, r.Distances = append(r.Targets, p.Targets...), append(r.Distances, p.Distances...)
 		r.Seconds, r.Forwards, r.Backwards, r.Skipped = r.Seconds+p.Seconds, r.Forwards+p.Forwards, r.Backwards+p.Backwards, r.Skipped+p.Skipped
-		r.NaN, r.ZeroGrad, r.Strays = r.NaN+p.NaN, r.ZeroGrad+p.ZeroGrad, r.Strays+p.Strays
+		r.NaN, r.ZeroGrad = r.NaN+p.NaN, r.ZeroGrad+p.ZeroGrad
+		r.Strays, r.Refuted = r.Strays+p.Strays, r.Refuted+p.Refuted
 		if p.TargetedSuccess != nil { // gob leaves out numbers that are 0
 			reached += *p.TargetedSuccess
 		}

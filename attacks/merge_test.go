@@ -148,9 +148,19 @@ func TestMerge(t *testing.T) {
 }
 
 func TestMergeRefusals(t *testing.T) {
-	list := []Attack{{Name: "pgd", Method: PGD{Ball: toy.ball, Steps: 1, Loss: "ce"}}}
+	apgd := APGD{Ball: toy.ball, Steps: 1, Loss: "ce"}
+	list := []Attack{
+		{Name: "pgd", Method: PGD{Ball: toy.ball, Steps: 1, Loss: "ce", Target: Likeliest}},
+		{Name: "fab", Method: FAB{Ball: toy.ball, Minimal: true}},
+		{Name: "both", Method: Ensemble{Stages: []Attack{{Name: "a", Method: apgd}, {Name: "b", Method: apgd}}}},
+	}
 	part := func(change func(r *Report)) *Report {
-		r := &Report{N: 1, Clean: Clean{Flags: Flags{true}}, Weights: "a", Attacks: []*Result{{Name: "pgd", RobustFlags: Flags{true}, Losses: []float32{1}}}}
+		result := func(name string) *Result {
+			return &Result{Name: name, RobustFlags: Flags{true}, BrokenIn: []int{-1}, Losses: []float32{1}}
+		}
+		r := &Report{N: 1, Clean: Clean{Flags: Flags{true}}, Weights: "a", Attacks: []*Result{result("pgd"), result("fab"), result("both")}}
+		r.Attacks[0].Targets, r.Attacks[1].Distances = []int32{1}, []Number{.5}
+		r.Attacks[2].Losses, r.Attacks[2].Stages = nil, []*Result{result("a"), result("b")}
 		change(r)
 		return r
 	}
@@ -162,16 +172,44 @@ func TestMergeRefusals(t *testing.T) {
 		change func(r *Report)
 		want   string
 	}{
-		{func(r *Report) { r.Attacks[0].Name = "fgsm" }, `part 2 of 2: it has the attacks ["fgsm"], want ["pgd"]`},
+		{func(r *Report) { r.Attacks[0].Name = "fgsm" }, `part 2 of 2: it has the attacks ["fgsm" "fab" "both"], want ["pgd" "fab" "both"]`},
+		{func(r *Report) { r.Attacks[1] = nil }, `it has the attacks ["pgd" "" "both"]`},
 		{func(r *Report) { r.Seed = 3 }, "it is of seed 3, the first of 0"},
 		{func(r *Report) { r.Weights = "b" }, "it is of the weights b, the first of a"},
 		{func(r *Report) { r.N = 2 }, "it has 1 verdicts on clean images, want 2"},
+		{func(r *Report) { r.Attacks[0].RobustFlags = nil }, "pgd: it has 0 verdicts, want 1"},
+		{func(r *Report) { r.Attacks[0].Losses = nil }, "pgd: it has 0 losses, want 1"},
+		{func(r *Report) { r.Attacks[0].Targets = nil }, "pgd: it has 0 targets, want 1"},
+		{func(r *Report) { r.Attacks[0].Distances = []Number{1} }, "pgd: it has 1 distances, want 0"},
+		{func(r *Report) { r.Attacks[0].Adv = make([]float32, 16) }, "pgd: that it has adversarial images is true, and of the first part false"},
+		{func(r *Report) { r.Attacks[1].Distances = nil }, "part 2 of 2: fab: it has 0 distances, want 1"},
+		{func(r *Report) { r.Attacks[2].BrokenIn = nil }, "both: it has 0 numbers of runs"},
+		{func(r *Report) { r.Attacks[2].Stages = r.Attacks[2].Stages[:1] }, `both: it has the stages ["a"], want ["a" "b"]`},
+		{func(r *Report) { r.Attacks[2].Stages[1] = nil }, `both: it has the stages ["a" ""], want ["a" "b"]`},
+		{func(r *Report) { r.Attacks[2].Stages[1].Losses = nil }, "part 2 of 2: both: b: it has 0 losses, want 1"},
 	} {
+		if _, err := Merge(list, part(c.change), part(same)); err == nil {
+			t.Errorf("%q in the first part: no error", c.want)
+		}
 		if _, err := Merge(list, part(same), part(c.change)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, want %q", err, c.want)
 		}
 	}
 	if _, err := Merge(list); err == nil {
 		t.Error("no parts: no error")
+	}
+	if _, err := Merge(list, part(same), nil); err == nil || !strings.Contains(err.Error(), "part 2 of 2") {
+		t.Errorf("a part that is nil: %v", err)
+	}
+	read := new(Report)
+	text, err := json.Marshal(part(same))
+	if err == nil {
+		err = json.Unmarshal(text, read)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Merge(list, read); err == nil || !strings.Contains(err.Error(), "part 1 of 1: pgd: it has 0 ") {
+		t.Errorf("a part from JSON: %v", err)
 	}
 }

@@ -13,16 +13,15 @@ type jumps struct {
 	Wild  bool // claims all it tries, leaves the box, and returns NaN in its second run
 }
 
-func (j jumps) Budget() Ball                                  { return j.Ball }
-func (j jumps) Validate(int) error                            { return nil }
-func (j jumps) minimizes() bool                               { return true }
-func (j jumps) runs() int                                     { return len(j.Sizes) }
-func (j jumps) passes() int                                   { return 1 }
-func (j jumps) goal() goal                                    { return cleanGoal }
-func (j jumps) prepare(*engine) error                         { return nil }
-func (j jumps) target(int, []float32) int                     { return -1 }
-func (j jumps) walk(l *lanes) walker                          { return jumping{l, j} }
-func (j jumps) attack(context.Context, *engine, *batch) error { panic("in lanes") }
+func (j jumps) Budget() Ball              { return j.Ball }
+func (j jumps) Validate(int) error        { return nil }
+func (j jumps) minimizes() bool           { return true }
+func (j jumps) runs() int                 { return len(j.Sizes) }
+func (j jumps) passes() int               { return 1 }
+func (j jumps) goal() goal                { return cleanGoal }
+func (j jumps) prepare(*engine) error     { return nil }
+func (j jumps) target(int, []float32) int { return -1 }
+func (j jumps) walk(l *lanes) walker      { return jumping{l, j} }
 
 type jumping struct {
 	*lanes

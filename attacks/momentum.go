@@ -28,6 +28,7 @@ type Momentum struct {
 	Loss     string  // what is maximised: "ce", "cw" or "dlr"
 	Kappa    float64 // of "cw" only
 	Target   Target
+	EOT      int // passes averaged for each gradient of a random model; 0 means 1
 }
 
 // Budget is the ball.
@@ -46,6 +47,8 @@ func (m Momentum) Validate(classes int) error {
 	return m.plain().Validate(classes)
 }
 
+func (Momentum) takes() []string { return []string{"steps", "step size", "loss", "target", "EOT"} }
+
 func (m Momentum) with(ball Ball, o Override) Method {
 	set(&m.Steps, o.Steps)
 	if ball.Norm != m.Ball.Norm {
@@ -54,6 +57,7 @@ func (m Momentum) with(ball Ball, o Override) Method {
 	m.Ball = ball
 	set(&m.StepSize, o.StepSize)
 	set(&m.Target, o.Target)
+	set(&m.EOT, o.EOT)
 	if o.Loss != "" {
 		m.Loss = o.Loss
 	}
@@ -62,7 +66,7 @@ func (m Momentum) with(ball Ball, o Override) Method {
 
 // plain is the attack without momentum.
 func (m Momentum) plain() PGD {
-	return PGD{Ball: m.Ball, Steps: m.Steps, StepSize: m.StepSize, Loss: m.Loss, Kappa: m.Kappa, Target: m.Target}
+	return PGD{Ball: m.Ball, Steps: m.Steps, StepSize: m.StepSize, Loss: m.Loss, Kappa: m.Kappa, Target: m.Target, EOT: m.EOT}
 }
 
 func (m Momentum) runs() int { return 1 }

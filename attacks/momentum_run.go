@@ -19,6 +19,9 @@ func (m Momentum) prepare(e *engine) error {
 	if err := e.prepareGradient(m.goal()); err != nil {
 		return err
 	}
+	if err := e.prepareExpectation(m.plain().expectation()); err != nil {
+		return err
+	}
 	_, err := m.stepper(e)
 	return err
 }
@@ -50,7 +53,7 @@ func (m Momentum) attack(ctx context.Context, e *engine, b *batch) error {
 		if ahead != nil {
 			at = ahead
 		}
-		now, err := e.ascend(ctx, m.goal(), b, at)
+		now, err := e.expect(ctx, m.goal(), b, at, m.plain().expectation())
 		if err != nil {
 			return err
 		}

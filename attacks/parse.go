@@ -26,7 +26,7 @@ func ParseEps(text string) (float64, error) {
 	return math.Abs(eps), nil // -0 becomes 0
 }
 
-// ParseNorm reads "linf" or "l2", in any case.
+// ParseNorm reads "linf", "l2", "l1" or "l0", in any case. Only FMN takes l0.
 func ParseNorm(text string) (Norm, error) {
 	for i, name := range normNames {
 		if strings.EqualFold(text, name) {

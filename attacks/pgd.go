@@ -156,3 +156,7 @@ func (b Ball) uniformL2(dst []float32, rng *rand.Rand) {
 		dst[i] = float32(v * radius / math.Max(math.Sqrt(squares), smallestNorm))
 	}
 }
+
+func (PGD) takes() []string {
+	return []string{"step size", "steps", "restarts", "start", "loss", "best", "target", "EOT"}
+}

@@ -71,7 +71,7 @@ func TestOverride(t *testing.T) {
 		{"another norm takes steps of its own", "pgd20", Override{Norm: new(L2), Eps: new(.5)},
 			PGD{Ball: Ball{L2, .5}, Steps: 20, StepSize: .0625, Start: UniformUnclipped, Loss: "ce"}},
 		{"the same norm changes nothing", "pgd20", Override{Norm: new(Linf)}, PGD{Ball: Ball{Linf, .031}, Steps: 20, StepSize: .003, Start: UniformUnclipped, Loss: "ce"}},
-		{"FGSM stays one step of eps", "fgsm", Override{Eps: new(.02), Steps: new(20), StepSize: new(.003), Restarts: new(5), Start: new(Uniform)},
+		{"FGSM stays one step of eps", "fgsm", Override{Eps: new(.02), Steps: new(20), StepSize: new(.003), Restarts: new(5)},
 			PGD{Ball: Ball{Linf, .02}, Steps: 1, StepSize: .02, Start: None, Loss: "ce"}},
 		{"FGSM in L2", "fgsm", Override{Norm: new(L2), Eps: new(.5)}, PGD{Ball: Ball{L2, .5}, Steps: 1, StepSize: .5, Start: None, Loss: "ce"}},
 	}
@@ -104,7 +104,7 @@ func TestOverrideOfSearches(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := a.With(Override{Norm: new(L2), Eps: new(.5), Steps: new(7), Restarts: new(3), StepSize: new(.1), Start: new(Normal), Loss: "ce"})
+	got, err := a.With(Override{Norm: new(L2), Eps: new(.5), Steps: new(7), Restarts: new(3), StepSize: new(.1), Queries: new(9)})
 	if want := (APGD{Ball: Ball{L2, .5}, Steps: 7, Restarts: 3, Targets: 9}); err != nil || got.Method != want || got.Name != "apgd-t" {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}

@@ -6,7 +6,9 @@ import (
 )
 
 // queue feeds the jobs of one attack to the lanes and takes their outcomes. The next run on an image starts where the
-// last one has not claimed to have broken it; a claim waits for its verification, which takes a full batch where it can.
+// last one has not claimed to have broken it; a claim waits for its verification, which takes a full batch where it can. A
+// claim that the verification refutes costs nothing but passes: the run begins anew, with the same random numbers, and does
+// not stop there again.
 type queue struct {
 	*trial
 	method   search
@@ -23,13 +25,16 @@ type outcomeOf struct {
 	job
 	outcome
 	marks int32
+	steps int // of the walker
 }
 
 // search carries out all runs of an attack on the images that are not broken yet.
 func (t *trial) search(ctx context.Context, method search) error {
 	q := &queue{trial: t, method: method, live: t.liveRows()}
 	for _, i := range t.pool() {
-		q.again(job{i, t.ran[i] - 1})
+		if t.ran[i] < method.runs() {
+			q.jobs = append(q.jobs, job{i, t.ran[i]})
+		}
 	}
 	q.total = len(q.jobs) * method.passes() * method.runs()
 	q.lanes = newLanes(t.engine, method, func(j job) *rand.Rand {
@@ -83,6 +88,9 @@ func (q *queue) refill() (rows []int, err error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
+	for k, row := range rows {
+		q.lanes.deaf[row] = q.deaf[jobs[k].image]
+	}
 	return rows, q.lanes.put(q.evaluation, rows, jobs)
 }
 
@@ -98,10 +106,13 @@ func (q *queue) advance(ctx context.Context, w walker) error {
 	for _, o := range ended {
 		l, j := q.lanes, q.lanes.jobs[o.row]
 		l.busy[o.row] = false
-		q.finished = append(q.finished, outcomeOf{j, o, l.marks[o.row]})
+		q.finished = append(q.finished, outcomeOf{j, o, l.marks[o.row], l.age[o.row] + 1})
 		if !o.claimed || q.minimal {
 			q.again(j)
 		}
+	}
+	for row := range q.lanes.age {
+		q.lanes.age[row]++
 	}
 	for len(q.finished) >= q.live {
 		if err := q.settle(ctx); err != nil {
@@ -117,6 +128,7 @@ func (q *queue) advance(ctx context.Context, w walker) error {
 
 // again queues the run that follows j, if there is one.
 func (q *queue) again(j job) {
+	q.forget(j.image)
 	if j.run+1 < q.method.runs() {
 		q.jobs = append(q.jobs, job{j.image, j.run + 1})
 	}
@@ -132,7 +144,11 @@ func (q *queue) settle(ctx context.Context) error {
 		rows[k], runs[k] = o.image, o.run
 	}
 	b := q.batch(rows)
+	b.claims = make([]int, n)
 	for k, o := range list {
+		if o.claimed {
+			b.claims[k] = o.steps
+		}
 		b.adv = append(b.adv, o.adv...)
 		b.marks[k] = o.marks
 	}
@@ -144,7 +160,8 @@ func (q *queue) settle(ctx context.Context) error {
 		switch {
 		case q.minimal || !o.claimed:
 		case q.result.RobustFlags[o.image]:
-			q.again(o.job)
+			q.jobs = append(q.jobs, o.job)
+			q.done -= o.steps
 		default:
 			q.done += q.method.passes() * (q.method.runs() - o.run - 1)
 		}

@@ -227,6 +227,35 @@ func TestExpectation(t *testing.T) {
 	}
 }
 
+// TestEOTOfOneFamily: without momentum, and without a random step, the attacks are PGD on a random model too, pass for
+// pass and bit for bit.
+func TestEOTOfOneFamily(t *testing.T) {
+	base, images, labels := perceptron(goBackend(t), 20)
+	model := noisy(base, .02)
+	ball := Ball{Linf, .04}
+	bim, fgsm := PGD{Ball: ball, Steps: 4, StepSize: .02, Loss: "ce"}, PGD{Ball: ball, Steps: 1, StepSize: .04, Loss: "ce"}
+	for name, pair := range map[string][2]Method{
+		"momentum": {Momentum{Ball: ball, Steps: 4, StepSize: .02, Loss: "ce"}, bim},
+		"rfgsm":    {RFGSM{Ball: ball, Loss: "ce"}, fgsm},
+	} {
+		var results [2]*Result
+		for k, m := range pair {
+			a, err := Attack{Name: "a", Method: m}.With(Override{EOT: new(5)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			report := evaluate(t, model, images, labels, []Attack{a}, Options{Seed: 2, Batch: 8, KeepAdv: true})
+			results[k] = report.Attacks[0]
+			if want := int64(report.Clean.Flags.count() * m.passes() * 5); results[k].Backwards != want {
+				t.Errorf("%s, %T: %d passes backward, want %d", name, m, results[k].Backwards, want)
+			}
+		}
+		if !slices.Equal(results[0].Adv, results[1].Adv) {
+			t.Errorf("%s: other images than PGD's", name)
+		}
+	}
+}
+
 // TestRandOnNoisyLinearModels: normal noise on the input of a linear model adds normal noise of a known deviation to f,
 // and the majority follows the sign of f without noise. So the verdict is that of the closed form wherever the best
 // attainable f is 3 deviations from 0.

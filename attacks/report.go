@@ -87,6 +87,9 @@ type Result struct {
 	NaN, ZeroGrad int `json:"-"`
 	// Strays counts returned images outside ball or pixel box, which no verdict counts.
 	Strays int `json:"-"`
+	// Refuted counts successes that a search claimed and the verification denied. The search went on from there, up to five
+	// times in a run, and afterwards to the end of the run; one for the smallest perturbations lost what it claimed.
+	Refuted int `json:"-"`
 }
 
 // Flags is one verdict per image; in JSON 1 for true and 0 for false.

@@ -22,6 +22,7 @@ type RFGSM struct {
 	Loss     string  // what is maximised: "ce", "kl", "cw" or "dlr"
 	Kappa    float64 // of "cw" only
 	Target   Target  // with LeastLikely it is the paper's R+Step-LL
+	EOT      int     // passes averaged for the gradient of a random model; 0 means 1
 }
 
 // Budget is the ball.
@@ -38,6 +39,8 @@ func (r RFGSM) Validate(classes int) error {
 	return r.step().Validate(classes)
 }
 
+func (RFGSM) takes() []string { return []string{"restarts", "loss", "target", "EOT"} }
+
 func (r RFGSM) with(ball Ball, o Override) Method {
 	if r.Ball.Eps > 0 {
 		r.Alpha = min(r.Alpha*ball.Eps/r.Ball.Eps, ball.Eps)
@@ -45,6 +48,7 @@ func (r RFGSM) with(ball Ball, o Override) Method {
 	r.Ball = ball
 	set(&r.Restarts, o.Restarts)
 	set(&r.Target, o.Target)
+	set(&r.EOT, o.EOT)
 	if o.Loss != "" {
 		r.Loss = o.Loss
 	}
@@ -55,7 +59,7 @@ func (r RFGSM) with(ball Ball, o Override) Method {
 func (r RFGSM) step() PGD {
 	p := PGD{
 		Ball: r.Ball, Steps: 1, StepSize: r.Ball.Eps - r.Alpha, Start: Uniform,
-		Restarts: r.Restarts, Loss: r.Loss, Kappa: r.Kappa, Target: r.Target,
+		Restarts: r.Restarts, Loss: r.Loss, Kappa: r.Kappa, Target: r.Target, EOT: r.EOT,
 	}
 	if r.Alpha == 0 {
 		p.Start = None

@@ -121,7 +121,7 @@ func TestRFGSMSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err = rs.With(Override{Eps: new(.02), Restarts: new(3), Steps: new(20), Start: new(None), Best: new(true)})
+	got, err = rs.With(Override{Eps: new(.02), Restarts: new(3), Steps: new(20)})
 	want := PGD{Ball: Ball{Linf, .02}, Steps: 1, StepSize: .025, Start: Uniform, Restarts: 3, Loss: "ce", Kappa: 50}
 	if err != nil || got.Method != want {
 		t.Errorf("%+v, %v, want %+v", got.Method, err, want)

@@ -3,6 +3,7 @@ package attacks
 import (
 	"context"
 
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -20,10 +21,32 @@ func (e *engine) prepareQuery(key any, name string, fn func(in []*Node) []*Node,
 	return exec, err
 }
 
+// seatKey names the programs that put starts into fresh rows.
+type seatKey struct{ ball Ball }
+
+// seater is the program that puts starts into fresh rows, projected: from images, starts, clean images, and which rows are
+// fresh and how far their ball reaches, in units of eps (0 elsewhere), to images.
+func seater(e *engine, ball Ball) (*Exec, error) {
+	return e.prepareUpdate(seatKey{ball}, "seat", func(in []*Node) []*Node {
+		x, starts, clean, radius := in[0], in[1], in[2], in[3]
+		if ball.Eps == 0 {
+			starts = clean
+		} else {
+			starts = projectWithin(ball.Norm, starts, clean, ball.reach(radius))
+		}
+		return []*Node{wherever(GreaterThan(radius, ZerosLike(radius)), starts, x)}
+	}, e.imageShape(), e.imageShape(), e.imageShape(), e.lossShape())
+}
+
+// reach is a radius [B] in units of eps as float64 [B, 1, 1, 1] in pixel units.
+func (b Ball) reach(radius *Node) *Node {
+	return MulScalar(InsertAxes(ConvertDType(radius, dtypes.Float64), -1, -1, -1), b.Eps)
+}
+
 // seat replaces rows of state, images [B, H, W, C] on the device, by the clean images plus an offset each, projected to
 // ball and box.
 func (l *lanes) seat(ctx context.Context, ball Ball, state *tensors.Tensor, rows []int, offset func(row int, dst []float32)) (*tensors.Tensor, error) {
-	program, err := APGD{Ball: ball}.loader(l.engine)
+	program, err := seater(l.engine, ball)
 	if err != nil {
 		return nil, err
 	}

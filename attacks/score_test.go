@@ -16,7 +16,7 @@ func scoreSearches() []Attack {
 		{Name: "square l2", Method: SquareAttack{Ball: Ball{L2, .12}, Queries: 9}},
 		{Name: "square l1", Method: SquareAttack{Ball: Ball{L1, .2}, Queries: 9, Reference: true}},
 		{Name: "spsa", Method: SPSA{Ball: Ball{Linf, .03}, Steps: 3, Pairs: 3, Probe: .01, StepSize: .02, Restarts: 2}},
-		{Name: "spsa l2", Method: SPSA{Ball: Ball{L2, .08}, Steps: 3, Pairs: 3, Probe: .01, StepSize: .02}},
+		{Name: "spsa l2", Method: SPSA{Ball: Ball{L2, .08}, Steps: 3, Pairs: 3, Probe: .01, StepSize: .07}},
 	}
 }
 

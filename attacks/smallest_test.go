@@ -19,7 +19,11 @@ func smallest(norm Norm) (list []Attack, within []float64) {
 		list, within = append(list, Attack{Name: name, Method: m}), append(within, share)
 	}
 	add("pgd", .05, Bisection{Attack: PGD{Ball: ball, Steps: 6, StepSize: .0125, Start: None, Loss: "dlr"}, Max: most, Rounds: 12, Tolerance: .02})
-	add("apgd", .05, Bisection{Attack: APGD{Ball: ball, Steps: 12, Loss: "dlr"}, Max: most, Rounds: 12, Tolerance: .02})
+	steps, share := 12, .05
+	if norm == L1 {
+		steps, share = 100, .1 // its checks come after every 4% of the steps
+	}
+	add("apgd", share, Bisection{Attack: APGD{Ball: ball, Steps: steps, Loss: "dlr"}, Max: most, Rounds: 12, Tolerance: .02})
 	if norm != L1 {
 		add("deepfool", .01, DeepFool{Ball: ball, Steps: 50, Overshoot: .02, Refine: 10})
 	}

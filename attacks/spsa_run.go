@@ -49,7 +49,7 @@ func (s SPSA) prepare(e *engine) error {
 	if _, err := s.prober(e); err != nil {
 		return err
 	}
-	_, err := APGD{Ball: s.Ball}.loader(e)
+	_, err := seater(e, s.Ball)
 	return err
 }
 
@@ -134,7 +134,7 @@ func (s *spsaState) move(settings SPSA, clean, plan *Node) {
 	}
 	squares := Square(s.grad)
 	if settings.Ball.Norm == L2 {
-		squares = BroadcastToShape(reduceImages(squares, ReduceMean), squares.Shape())
+		squares = BroadcastToShape(reduceImages(squares, ReduceSum), squares.Shape())
 	}
 	mean, square := blend(s.mean, s.grad, adamBeta1), blend(s.square, squares, adamBeta2)
 	step := Div(Mul(mean, planColumn(plan, spsaMean)), AddScalar(Sqrt(Mul(square, planColumn(plan, spsaSquare))), adamEps))
@@ -191,8 +191,8 @@ func (w *spsaWalk) step(ctx context.Context) (ended []outcome, err error) {
 		if !busy {
 			continue
 		}
-		if w.steps[row]%w.spsa.period() != 0 {
-			marks[row] &^= markWrong // of a probe, which may lie outside the ball
+		if w.steps[row]%w.spsa.period() != 0 || !w.heeds(row) {
+			marks[row] &^= markWrong // of a probe, which may lie outside the ball, or refuted
 		}
 		if marks[row]&markWrong != 0 || w.steps[row] == w.spsa.passes()-1 {
 			rows = append(rows, row)

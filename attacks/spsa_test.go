@@ -126,7 +126,7 @@ func TestSPSAFollowsItsFormula(t *testing.T) {
 			}
 			var all float64
 			for _, g := range grad {
-				all += g * g / float64(d)
+				all += g * g
 			}
 			next := make([]float64, d)
 			for k, g := range grad {
@@ -153,6 +153,33 @@ func narrowed(x []float64) []float32 {
 		out[k] = float32(v)
 	}
 	return out
+}
+
+// TestFirstStepOfSPSA: whatever the number of pixels, it has the length StepSize in the norm of the ball.
+func TestFirstStepOfSPSA(t *testing.T) {
+	for _, image := range [][3]int{{2, 2, 1}, {8, 8, 3}} {
+		d := image[0] * image[1] * image[2]
+		q := newBowl(rand.New(rand.NewPCG(31, uint64(d))), d)
+		images := slices.Repeat([]uint8{128}, d)
+		for _, norm := range []Norm{Linf, L2} {
+			s := SPSA{Ball: Ball{norm, .2}, Steps: 2, Pairs: 4, Probe: .01, StepSize: .01}
+			w := newWalking(t, q.model(goBackend(t), image), images, []int32{0}, s, 8)
+			walk := w.walker.(*spsaWalk)
+			w.put(0)
+			start := slices.Clone(values(t, walk.state[0])[:d])
+			for range s.period() {
+				if _, err := walk.step(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := s.Ball.distance(values(t, walk.state[0])[:d], start); got > .01*(1+1e-4) || got < .003 {
+				t.Errorf("%d pixels, %s: the first step has length %g, want 0.01, or less where it leaves the ball", d, norm, got)
+			}
+			if err := walk.free(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // TestSPSAIsUnbiased checks the estimate of a linear model's gradient over many pairs: right on average, and with the
@@ -229,9 +256,13 @@ func TestSPSASettings(t *testing.T) {
 	if want := (SPSA{Ball: Ball{Linf, 8. / 255}, Steps: 100, Pairs: 128, Probe: .01, StepSize: .01, Restarts: 1}); good.Method != want || good.Validate(2) != nil {
 		t.Errorf("preset %+v, %v", good, good.Validate(2))
 	}
-	got, err := good.With(Override{Norm: new(L2), Eps: new(.5), Steps: new(20), StepSize: new(.1), Restarts: new(3), Loss: "ce"})
+	got, err := good.With(Override{Norm: new(L2), Eps: new(.5), Steps: new(20), StepSize: new(.1), Restarts: new(3), Queries: new(9)})
 	if want := (SPSA{Ball: Ball{L2, .5}, Steps: 20, Pairs: 128, Probe: .01, StepSize: .1, Restarts: 3}); err != nil || got.Method != want {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+	got, err = good.With(Override{Norm: new(L2), Eps: new(.5), Steps: new(20)})
+	if s := got.Method.(SPSA); err != nil || s.StepSize != .0625 {
+		t.Errorf("in L2: %+v, %v, want steps of 2.5 eps/20", got, err)
 	}
 	for _, tc := range []struct {
 		change func(s *SPSA)

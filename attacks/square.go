@@ -1,7 +1,6 @@
 package attacks
 
 import (
-	"context"
 	"fmt"
 	"math"
 )
@@ -42,6 +41,8 @@ type SquareAttack struct {
 
 // Budget is the ball.
 func (s SquareAttack) Budget() Ball { return s.Ball }
+
+func (SquareAttack) takes() []string { return []string{"queries", "restarts"} }
 
 func (s SquareAttack) with(ball Ball, o Override) Method {
 	s.Ball = ball
@@ -106,9 +107,4 @@ func (s SquareAttack) side(query, height, width int) int {
 		side = max(side, 3) | 1
 	}
 	return min(side, height, width)
-}
-
-// attack is there for the interface: searches run in lanes.
-func (s SquareAttack) attack(context.Context, *engine, *batch) error {
-	panic("attacks: Square runs in lanes")
 }

@@ -103,7 +103,7 @@ func TestSquareSettings(t *testing.T) {
 	if want := (SquareAttack{Ball: Ball{Linf, 8. / 255}, Queries: 5000, Restarts: 1}); good.Method != want || good.Validate(2) != nil {
 		t.Errorf("preset %+v, %v", good, good.Validate(2))
 	}
-	got, err := good.With(Override{Norm: new(L2), Eps: new(.5), Steps: new(7), Queries: new(200), Restarts: new(3), Loss: "ce", StepSize: new(.1)})
+	got, err := good.With(Override{Norm: new(L2), Eps: new(.5), Steps: new(7), Queries: new(200), Restarts: new(3), StepSize: new(.1)})
 	if want := (SquareAttack{Ball: Ball{L2, .5}, Queries: 200, Restarts: 3}); err != nil || got.Method != want {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}

@@ -2,12 +2,10 @@ package attacks
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,15 +22,17 @@ type record struct {
 	broken     bool    // misclassified, within ball and box
 	stray      bool    // outside ball or box
 	taken      bool    // worse for the model than what earlier runs returned
+	refuted    int     // steps after which a search claimed what the verification denies; else 0
 	adv        []float32
 }
 
-// state is the file that an evaluation can go on from. It only grows: a block when it is made that says what it is of, then
-// one for every batch that was verified, each with its length and checksum. A block that a kill left unfinished at the end
+// state is the file that an evaluation can go on from. It only grows: a block when it is made that says what it is of,
+// one with the fingerprint of the model, then one for every batch that was verified, each with its length and checksum. A block that a kill left unfinished at the end
 // is cut off. A nil state keeps nothing.
 type state struct {
-	file *os.File
-	kept map[string][]block // by the name of the attack, with that of its ensemble before it
+	file   *os.File
+	kept   map[string][]block // by the name of the attack, with that of its ensemble before it
+	logits []float32          // the fingerprint of the model; nil in a new file
 }
 
 // identity is what the verdicts of a state file depend on.
@@ -46,7 +46,7 @@ type identity struct {
 	KeepAdv bool
 }
 
-const stateFormat = 1
+const stateFormat = 2
 
 // openState opens or makes the state file of an evaluation; "" gives nil.
 func (v *evaluation) openState(list []Attack) (*state, error) {
@@ -108,6 +108,10 @@ func (s *state) read(want identity, pixels, images int) error {
 		return err
 	}
 	for _, b := range blocks {
+		if b.Logits != nil {
+			s.logits = fromBits(b.Logits)
+			continue
+		}
 		s.kept[b.Attack] = append(s.kept[b.Attack], b)
 	}
 	if err := s.file.Truncate(int64(used)); err != nil {
@@ -199,7 +203,11 @@ func (s *state) save(t *trial, records []record) error {
 	if s == nil {
 		return nil
 	}
-	b := block{Attack: t.key, Forwards: t.forwards, Backwards: t.backwards, Skipped: t.skipped, Seconds: t.seconds(), records: records}
+	return s.append(block{Attack: t.key, Forwards: t.forwards, Backwards: t.backwards, Skipped: t.skipped, Seconds: t.seconds(), records: records})
+}
+
+// append writes a block and returns when it is on the disk.
+func (s *state) append(b block) error {
 	if _, err := s.file.Write(frame(b.encode())); err != nil {
 		return fmt.Errorf("state file: %w", err)
 	}
@@ -214,22 +222,4 @@ func (s *state) close() error {
 		return nil
 	}
 	return s.file.Close()
-}
-
-// bits of float32 values, which unlike their decimals include NaN and the infinities.
-func bits(values []float32) []byte {
-	out := make([]byte, 0, 4*len(values))
-	for _, v := range values {
-		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(v))
-	}
-	return out
-}
-
-// fromBits is the inverse.
-func fromBits(data []byte) []float32 {
-	out := make([]float32, len(data)/4)
-	for i := range out {
-		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
-	}
-	return out
 }

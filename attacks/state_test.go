@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
@@ -148,6 +149,9 @@ func TestStateOfSomethingElse(t *testing.T) {
 	other := make([]float32, 24*5)
 	other[7] = 1
 	otherModel.Weights = []*tensors.Tensor{model.Weights[0], tensors.FromFlatDataAndDimensions(other, 24, 5)}
+	scaled := wrapped(model, func(inner func(x *Node) *Node, x *Node) *Node { return inner(MulScalar(x, .8)) })
+	softer := wrapped(model, func(inner func(x *Node) *Node, x *Node) *Node { return MulScalar(inner(x), .5) })
+	former := frame(bytes.Replace(idOf(content), []byte(`"Format":2`), []byte(`"Format":1`), 1))
 	otherLabels := append([]int32{(labels[0] + 1) % 5}, labels[1:]...)
 	damaged := bytes.Clone(content)
 	damaged[len(damaged)/2] ^= 4
@@ -161,6 +165,9 @@ func TestStateOfSomethingElse(t *testing.T) {
 		want    string
 	}{
 		{"model", otherModel, labels, resumed(), nil, content, "another model"},
+		{"preprocessing", scaled, labels, resumed(), nil, content, "another model"},
+		{"temperature", softer, labels, resumed(), nil, content, "another model"},
+		{"former format", model, labels, resumed(), nil, former, "format 1, want 2"},
 		{"labels", model, otherLabels, resumed(), nil, content, "other images"},
 		{"attacks", model, labels, resumed()[:1], nil, content, "other attacks"},
 		{"seed", model, labels, resumed(), func(o *Options) { o.Seed = 4 }, content, "seed 3, not 4"},
@@ -183,6 +190,44 @@ func TestStateOfSomethingElse(t *testing.T) {
 		}
 		if after, _ := os.ReadFile(path); !bytes.Equal(after, test.content) {
 			t.Errorf("%s: the file that was refused has changed", test.name)
+		}
+	}
+}
+
+// idOf is the payload of the first block of a state file.
+func idOf(content []byte) []byte {
+	payload, _, _ := unframe(content)
+	return payload
+}
+
+// TestStateOfSameModel: rounding does not make another model.
+func TestStateOfSameModel(t *testing.T) {
+	model, images, labels := perceptron(goBackend(t), 12)
+	opt := Options{Batch: 5, Seed: 3}
+	opt.State, _ = stateOf(t, model, images, labels, opt)
+	rounding := wrapped(model, func(inner func(x *Node) *Node, x *Node) *Node { return MulScalar(inner(x), 1.0001) })
+	evaluate(t, rounding, images, labels, resumed(), opt)
+}
+
+func TestFingerprints(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	for _, test := range []struct {
+		name       string
+		had, have  []float32
+		recognised bool
+	}{
+		{"equal", []float32{1, -2}, []float32{1, -2}, true},
+		{"coarse arithmetic", []float32{1, -2}, []float32{1.01, -2}, true},
+		{"beyond it", []float32{1, -2}, []float32{1.03, -2}, false},
+		{"NaN where NaN was", []float32{nan, 1}, []float32{nan, 1}, true},
+		{"NaN where none was", []float32{1, 1}, []float32{nan, 1}, false},
+		{"infinity where it was", []float32{inf, 1}, []float32{inf, 1}, true},
+		{"infinity where none was", []float32{1, 1}, []float32{inf, 1}, false},
+		{"zeros", []float32{0, 0}, []float32{0, 0}, true},
+		{"other classes", []float32{0, 0}, []float32{0}, false},
+	} {
+		if err := samePrint(test.had, test.have); (err == nil) != test.recognised {
+			t.Errorf("%s: error %v", test.name, err)
 		}
 	}
 }

@@ -17,6 +17,7 @@ type block struct {
 	Skipped   int64
 	Seconds   float64
 	Rows      []blockRow
+	Logits    []byte `json:",omitempty"` // of the block with the model's fingerprint alone
 
 	records []record
 }
@@ -27,6 +28,7 @@ type blockRow struct {
 	Marks                      int32
 	Loss, Distance             uint32
 	Broken, Stray, Taken, Kept bool
+	Refuted                    int `json:",omitempty"`
 }
 
 // longestBlock keeps a damaged length from asking for all the memory.
@@ -54,7 +56,7 @@ func (b block) encode() []byte {
 	var images []byte
 	for _, r := range b.records {
 		b.Rows = append(b.Rows, blockRow{
-			r.image, r.run, r.marks, math.Float32bits(r.loss), math.Float32bits(r.distance), r.broken, r.stray, r.taken, r.adv != nil,
+			r.image, r.run, r.marks, math.Float32bits(r.loss), math.Float32bits(r.distance), r.broken, r.stray, r.taken, r.adv != nil, r.refuted,
 		})
 		images = append(images, bits(r.adv)...)
 	}
@@ -125,7 +127,7 @@ func (id *identity) decode(payload []byte) error {
 		return err
 	}
 	if id.Format != stateFormat {
-		return fmt.Errorf("format %d, want %d", id.Format, stateFormat)
+		return fmt.Errorf("format %d, want %d: another version of this program wrote it, so begin a new file", id.Format, stateFormat)
 	}
 	return nil
 }
@@ -144,7 +146,7 @@ func (b *block) decode(payload []byte, pixels, images int) error {
 		}
 		r := record{
 			image: row.Image, run: row.Run, marks: row.Marks, loss: math.Float32frombits(row.Loss),
-			distance: math.Float32frombits(row.Distance), broken: row.Broken, stray: row.Stray, taken: row.Taken,
+			distance: math.Float32frombits(row.Distance), broken: row.Broken, stray: row.Stray, taken: row.Taken, refuted: row.Refuted,
 		}
 		if row.Kept {
 			if len(rest) < 4*pixels {
@@ -159,4 +161,22 @@ func (b *block) decode(payload []byte, pixels, images int) error {
 	}
 	b.Rows = nil
 	return nil
+}
+
+// bits of float32 values, which unlike their decimals include NaN and the infinities.
+func bits(values []float32) []byte {
+	out := make([]byte, 0, 4*len(values))
+	for _, v := range values {
+		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(v))
+	}
+	return out
+}
+
+// fromBits is the inverse.
+func fromBits(data []byte) []float32 {
+	out := make([]float32, len(data)/4)
+	for i := range out {
+		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+	}
+	return out
 }

@@ -18,6 +18,7 @@ type trial struct {
 	result *Result
 	marks  []int32 // or-ed over the passes, per image
 	ran    []int   // runs that an image has had
+	refusals
 	// minimal says that the smallest perturbation is wanted, and not only one within the ball.
 	minimal bool
 }
@@ -28,6 +29,7 @@ func (t *trial) begin(ctx context.Context) error {
 	t.marks = make([]int32, len(t.labels))
 	t.chooseTargets()
 	t.ran = make([]int, len(t.labels))
+	t.refusals = newRefusals(len(t.labels))
 	t.result.Losses = make([]float32, len(t.labels))
 	t.result.BrokenIn = slices.Repeat([]int{-1}, len(t.labels))
 	for rows := range slices.Chunk(t.all(), t.size) {
@@ -97,17 +99,19 @@ func (t *trial) carryOut(ctx context.Context) error {
 		return t.ensemble(ctx, method)
 	case search:
 		return t.search(ctx, method)
-	}
-	for run := range t.attack.Method.runs() {
-		if err := t.once(ctx, run); err != nil {
-			return err
+	case batchwise:
+		for run := range method.runs() {
+			if err := t.once(ctx, method, run); err != nil {
+				return err
+			}
 		}
+		return nil
 	}
-	return nil
+	return runnable(t.attack.Method)
 }
 
 // once carries out one run on the images that are not broken yet.
-func (t *trial) once(ctx context.Context, run int) error {
+func (t *trial) once(ctx context.Context, method batchwise, run int) error {
 	pool := slices.DeleteFunc(t.pool(), func(i int) bool { return t.ran[i] > run })
 	if len(pool) == 0 {
 		return nil
@@ -116,7 +120,7 @@ func (t *trial) once(ctx context.Context, run int) error {
 	t.ticked = func(passes int) {
 		done += passes
 		t.opt.Progress(Progress{
-			Attack: t.attack.Name, Run: run + 1, Runs: t.attack.Method.runs(), Done: done, Total: len(pool) * t.attack.Method.passes(),
+			Attack: t.attack.Name, Run: run + 1, Runs: method.runs(), Done: done, Total: len(pool) * method.passes(),
 			Robust: t.result.RobustFlags.count(), Of: len(t.labels),
 		})
 	}
@@ -124,7 +128,7 @@ func (t *trial) once(ctx context.Context, run int) error {
 		b := t.batch(rows)
 		b.random = t.streams(t.attack.Name, rows, run)
 		t.reseed(len(rows), func(row int) *rand.Rand { return t.source(t.attack.Name, keysOfSearch, rows[row], run) })
-		if err := t.attack.Method.attack(ctx, t.engine, b); err != nil {
+		if err := method.attack(ctx, t.engine, b); err != nil {
 			return err
 		}
 		if err := t.verify(ctx, b, slices.Repeat([]int{run}, len(rows))); err != nil {

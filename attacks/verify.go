@@ -25,6 +25,9 @@ func (t *trial) verify(ctx context.Context, b *batch, runs []int) error {
 		adv := b.adv[row*d : (row+1)*d]
 		records[row] = record{image: i, run: runs[row], marks: b.marks[row] | marks[row], loss: losses[row]}
 		t.judge(&records[row], marks[row]&markWrong != 0, adv, b.x[row*d:(row+1)*d])
+		if b.claims != nil && !records[row].broken {
+			t.refute(&records[row], b.claims[row])
+		}
 		t.apply(records[row])
 	}
 	return t.state.save(t, records)
@@ -60,10 +63,18 @@ func (t *trial) judge(r *record, wrong bool, adv, clean []float32) {
 func (t *trial) apply(r record) {
 	i, d := r.image, t.model.pixels()
 	t.marks[i] |= r.marks
-	t.ran[i] = max(t.ran[i], r.run+1)
-	if r.stray {
+	if r.refuted == 0 || t.minimal {
+		t.ran[i] = max(t.ran[i], r.run+1)
+		t.forget(i)
+	} else {
+		t.refuse(i, r.refuted)
+	}
+	switch {
+	case r.stray:
 		t.result.Strays++
 		return
+	case r.refuted > 0:
+		t.result.Refuted++
 	}
 	if r.taken {
 		t.result.Losses[i] = r.loss

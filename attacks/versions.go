@@ -1,8 +1,9 @@
 package attacks
 
 // The versions of AutoAttack (Croce and Hein 2020, section 6, and github.com/fra31/auto-attack, autoattack.py): every
-// stage works on what the earlier ones have not broken. In L1 (Croce and Hein 2021) APGD passes through larger balls,
-// starts five times with cross-entropy, and aims at five classes.
+// stage works on what the earlier ones have not broken. In L1 (Croce and Hein 2021) the standard version's APGD passes
+// through larger balls, starts five times with cross-entropy, and aims at five classes. The plus version was made for
+// Linf and L2: in L1 its code asks to check the settings, and runs those of the other norms, with no larger balls.
 
 // standard is the version that RobustBench ranks by.
 func standard(ball Ball) Ensemble {
@@ -26,13 +27,12 @@ func fast(ball Ball) Ensemble {
 
 // plus is the version with more restarts and the untargeted attacks too.
 func plus(ball Ball) Ensemble {
-	shrink := ball.Norm == L1
 	return Ensemble{[]Attack{
-		{Name: "apgd-ce", Method: APGD{Ball: ball, Steps: 100, Restarts: 5, Loss: "ce", Shrink: shrink}},
-		{Name: "apgd-dlr", Method: APGD{Ball: ball, Steps: 100, Restarts: 5, Loss: "dlr", Shrink: shrink}},
+		{Name: "apgd-ce", Method: APGD{Ball: ball, Steps: 100, Restarts: 5, Loss: "ce"}},
+		{Name: "apgd-dlr", Method: APGD{Ball: ball, Steps: 100, Restarts: 5, Loss: "dlr"}},
 		{Name: "fab", Method: FAB{Ball: ball, Steps: 100, Restarts: 5}},
 		square(ball),
-		{Name: "apgd-t", Method: APGD{Ball: ball, Steps: 100, Restarts: 1, Targets: 9, Shrink: shrink}},
+		{Name: "apgd-t", Method: APGD{Ball: ball, Steps: 100, Restarts: 1, Targets: 9}},
 		fabT(ball),
 	}, plus}
 }

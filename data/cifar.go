@@ -118,9 +118,12 @@ func appendInterleaved(dst, planes []byte) []byte {
 // cifarBySize tells the layout of a file of CIFAR records whose name does not: the one of which it holds a whole number, or
 // if both fit, the one whose labels in head, the beginning of the file, are valid.
 func cifarBySize(head []byte, size int64, file string) (*cifarLayout, error) {
+	if size == 0 {
+		return nil, fmt.Errorf("data: %s: the file is empty", file)
+	}
 	var fits []*cifarLayout
 	for _, l := range []*cifarLayout{&cifar10, &cifar100} {
-		if size > 0 && size%int64(l.recordLen()) == 0 {
+		if size%int64(l.recordLen()) == 0 {
 			fits = append(fits, l)
 		}
 	}

@@ -103,7 +103,7 @@ func TestCIFARDamage(t *testing.T) {
 		{"fine label", "x.bin", edit(good100, 3074+1, 100), []string{"offset 3074", "record 1", "label 100, want 0 to 99"}},
 		{"coarse label", "x.bin", edit(good100, 3074, 20), []string{"offset 3074", "coarse label 20, want 0 to 19"}},
 		{"unknown size", "x.bin", good[:5000], []string{"5000 bytes", "1927", "1926", "3073", "3074"}},
-		{"empty without a name", "x.bin", nil, []string{"0 bytes"}},
+		{"empty without a name", "x.bin", nil, []string{"x.bin: the file is empty"}},
 		{"wrong layout", "test_batch.bin", good100, []string{"cut off"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 )
 
 const (
@@ -45,9 +46,13 @@ type Corrupted struct {
 	Names   []string // the corruptions that are there, sorted
 
 	labels []int32 // [5 N]
+
+	mutex sync.Mutex
+	sums  map[string]string // SHA-256 of the files that have not been checked yet, by name
 }
 
-// OpenCorrupted opens such a folder. It reads the labels; the images are read by Set. Without a CorruptedInfo the set is taken for
+// OpenCorrupted opens such a folder. It reads the labels; the images are read by Set. Each file is checked once against the
+// SHA-256 that a CorruptedInfo has for it. Without a CorruptedInfo the set is taken for
 // CIFAR-10 if no label is above 9, else for CIFAR-100.
 func OpenCorrupted(dir string) (*Corrupted, error) {
 	c := &Corrupted{Dir: dir, Split: "test"}
@@ -67,6 +72,9 @@ func OpenCorrupted(dir string) (*Corrupted, error) {
 		return nil, fmt.Errorf("data: %s: %s, but no other .npy file: want one for each corruption", dir, labelsFile)
 	}
 	if err := c.readInfo(); err != nil {
+		return nil, err
+	}
+	if err := c.checkSum(labelsFile); err != nil {
 		return nil, err
 	}
 	for i, l := range c.labels {
@@ -97,6 +105,9 @@ func (c *Corrupted) Set(name string, severity int) (*Set, error) {
 	want := []int64{int64(len(c.labels)), Height, Width, Channels}
 	if a.descr != "|u1" || !slices.Equal(a.shape, want) {
 		return nil, fmt.Errorf("data: %s: array of %s %v: want |u1 %v, as %s has %d labels", path, a.descr, a.shape, want, labelsFile, len(c.labels))
+	}
+	if err := c.checkSum(name + ".npy"); err != nil {
+		return nil, err
 	}
 	n := c.Len()
 	s := &Set{
@@ -175,57 +186,26 @@ func (c *Corrupted) readInfo() error {
 	if r := info.Records; r != [2]int{} && (r[0] < 0 || r[1]-r[0] != c.Len()) {
 		return fmt.Errorf("data: %s: records %v for %d images: want as many as from a to b-1, or none", path, r, c.Len())
 	}
-	c.Name, c.Split, c.Classes, c.First = info.Set, info.Split, info.Classes, info.Records[0]
+	c.Name, c.Split, c.Classes, c.First, c.sums = info.Set, info.Split, info.Classes, info.Records[0], info.SHA256
 	return nil
 }
 
-// npyArray is what the header of an npy file says, and where the elements begin.
-type npyArray struct {
-	npyHeader
-	offset int64
-}
-
-// openNPY opens a regular file, and checks that it holds as many integers as its header says.
-func openNPY(path string) (f *os.File, a *npyArray, err error) {
-	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("data: %s: no regular file", path)
+// checkSum reads a file through the first time it is needed, if it is known what it should hold.
+func (c *Corrupted) checkSum(name string) error {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	want, unchecked := c.sums[name]
+	if !unchecked {
+		return nil
 	}
-	if f, err = os.Open(path); err != nil {
-		return nil, nil, fmt.Errorf("data: %w", err)
-	}
-	if a, err = checkNPY(f); err != nil {
-		f.Close()
-		return nil, nil, fmt.Errorf("data: %s: %w", path, err)
-	}
-	return f, a, nil
-}
-
-func checkNPY(f *os.File) (*npyArray, error) {
-	st, err := f.Stat()
+	path := filepath.Join(c.Dir, name)
+	got, err := fileSHA256(path)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("data: %w", err)
 	}
-	h, err := readNPYHeader(f)
-	if err != nil {
-		return nil, err
+	if got != want {
+		return fmt.Errorf("data: %s: SHA-256 is %s, want %s as in %s: the file is damaged or another one", path, got, want, CorruptedInfoFile)
 	}
-	offset, err := f.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return nil, err
-	}
-	size, _, ok := h.integers()
-	if !ok || h.fortran {
-		return nil, fmt.Errorf("array of %s %v, column-major %t: want integers, false", h.descr, h.shape, h.fortran)
-	}
-	need := int64(size)
-	for _, n := range h.shape {
-		if n > 0 && need > (1<<62)/n {
-			return nil, fmt.Errorf("shape %v is too large", h.shape)
-		}
-		need *= n
-	}
-	if have := st.Size() - offset; have != need {
-		return nil, fmt.Errorf("%d bytes follow the header, want %d for %s %v", have, need, h.descr, h.shape)
-	}
-	return &npyArray{h, offset}, nil
+	delete(c.sums, name)
+	return nil
 }

@@ -100,8 +100,9 @@ func (j *jpegs) set(split, archive string) (*Set, error) {
 	return s, nil
 }
 
-// DecodeJPEG returns the pixels of a 32x32 JPEG file, [32, 32, 3], as libjpeg (and with it Pillow) decodes them: subsampled
-// chroma is enlarged with a triangle filter. Another size or a damaged file is an error.
+// DecodeJPEG returns the pixels of a 32x32 JPEG file, [32, 32, 3], as libjpeg (and with it Pillow) decodes them: chroma
+// that is halved in both directions (4:2:0, the usual form) is enlarged with a triangle filter. Other subsampled chroma, for
+// which libjpeg has filters too, is repeated as image/jpeg does. Another size or a damaged file is an error.
 func DecodeJPEG(file []byte) ([]uint8, error) {
 	pixels, err := decodeJPEG(file)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -120,4 +121,55 @@ func NPYHeader(dtype string, shape ...int) []byte {
 	text += strings.Repeat(" ", 63-(before+len(text))%64) + "\n" // elements begin at a multiple of 64
 	header := binary.LittleEndian.AppendUint16(append(slices.Clone(npyMagic), 1, 0), uint16(len(text)))
 	return append(header, text...)
+}
+
+// npyArray is what the header of an npy file says, and where the elements begin.
+type npyArray struct {
+	npyHeader
+	offset int64
+}
+
+// openNPY opens a regular file, and checks that it holds as many integers as its header says.
+func openNPY(path string) (f *os.File, a *npyArray, err error) {
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("data: %s: no regular file", path)
+	}
+	if f, err = os.Open(path); err != nil {
+		return nil, nil, fmt.Errorf("data: %w", err)
+	}
+	if a, err = checkNPY(f); err != nil {
+		f.Close()
+		return nil, nil, fmt.Errorf("data: %s: %w", path, err)
+	}
+	return f, a, nil
+}
+
+func checkNPY(f *os.File) (*npyArray, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	h, err := readNPYHeader(f)
+	if err != nil {
+		return nil, err
+	}
+	offset, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return nil, err
+	}
+	size, _, ok := h.integers()
+	if !ok || h.fortran {
+		return nil, fmt.Errorf("array of %s %v, column-major %t: want integers, false", h.descr, h.shape, h.fortran)
+	}
+	need := int64(size)
+	for _, n := range h.shape {
+		if n > 0 && need > (1<<62)/n {
+			return nil, fmt.Errorf("shape %v is too large", h.shape)
+		}
+		need *= n
+	}
+	if have := st.Size() - offset; have != need {
+		return nil, fmt.Errorf("%d bytes follow the header, want %d for %s %v", have, need, h.descr, h.shape)
+	}
+	return &npyArray{h, offset}, nil
 }

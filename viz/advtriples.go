@@ -39,6 +39,11 @@ func advTriples(opt AdvTriplesOptions, clean, adv Images) (*Figure, error) {
 		return nil, fmt.Errorf("clean images [%d, %d, %d, %d] and adversarial ones [%d, %d, %d, %d]: want the same shape and at least one image",
 			n, clean.H, clean.W, clean.C, adv.N, adv.H, adv.W, adv.C)
 	}
+	for _, m := range []Images{clean, adv} {
+		if err := m.check(); err != nil {
+			return nil, err
+		}
+	}
 	if !(opt.Eps >= 0 && opt.Eps <= 1) {
 		return nil, fmt.Errorf("eps = %g: want a budget in [0, 1], 0 to scale each image by itself", opt.Eps)
 	}

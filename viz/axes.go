@@ -158,7 +158,7 @@ func headroom(y *axis, lines []VLine) {
 	for _, l := range lines {
 		if l.Label != "" {
 			if y.log {
-				y.max *= math.Pow(y.max/y.min, 0.09)
+				y.max = min(y.max*widening(y.min, y.max, 0.09), math.MaxFloat64)
 			} else {
 				y.max += 0.09 * (y.max - y.min)
 			}

@@ -1,8 +1,11 @@
 package viz
 
 import (
+	"image"
+	"image/color"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -75,6 +78,20 @@ func TestBadInput(t *testing.T) {
 		{"heatmap: all NaN", func() (*Figure, error) { return Heatmap(HeatmapOptions{}, [][]float64{{nan, inf}}) }, "1 x 2"},
 		{"heatmap: too wide", func() (*Figure, error) { return Heatmap(HeatmapOptions{}, [][]float64{make([]float64, 2000)}) }, "2000 columns"},
 		{"grid: none", func() (*Figure, error) { return ImageGrid(ImageGridOptions{}, Images{}) }, "no images"},
+		{"grid: other sizes", func() (*Figure, error) {
+			return ImageGrid(ImageGridOptions{}, Images{N: 4, H: 8, W: 8, C: 3, pix: images.pix})
+		}, "images [4, 8, 8, 3] with 6 values"},
+		{"grid: own sizes", func() (*Figure, error) { return ImageGrid(ImageGridOptions{}, Images{N: 1, H: -1, W: 1, C: 1}) }, "images [1, -1, 1, 1]"},
+		{"triples: own sizes", func() (*Figure, error) {
+			return AdvTriples(AdvTriplesOptions{}, images, Images{N: 2, H: 1, W: 1, C: 3})
+		}, "images [2, 1, 1, 3] with 0 values"},
+		{"overlay: own sizes", func() (*Figure, error) {
+			_, err := Overlay(Images{N: 1, H: 1, W: 1, C: 1}, []float32{1})
+			return nil, err
+		}, "images [1, 1, 1, 1] with 0 values"},
+		{"histogram: mark", func() (*Figure, error) {
+			return Histogram(HistogramOptions{VLines: []VLine{{nan, "here"}}}, Sample{Values: one})
+		}, `"here"`},
 		{"grid: captions", func() (*Figure, error) { return ImageGrid(ImageGridOptions{Captions: []string{"a"}}, images) }, "1 captions for 2"},
 		{"grid: wrong", func() (*Figure, error) { return ImageGrid(ImageGridOptions{Wrong: make([]bool, 3)}, images) }, "3 marks"},
 		{"grid: titles", func() (*Figure, error) {
@@ -139,9 +156,13 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// TestHardInput: strange but drawable values give a figure.
+// TestHardInput: strange but drawable values give a figure, with pixels in the colour of the values.
 func TestHardInput(t *testing.T) {
 	flat := func(int, int) float64 { return 7 }
+	colors := map[string]color.RGBA{ // others are in the first of the palette
+		"constant heat map": viridis.at(.5), "flat landscape": viridis.at(.5), "flat log": viridis.at(.5), "zero diverging": blueOrange.at(.5),
+	}
+	empty := []string{"nothing in range", "zero bars", "far outside"}
 	for name, f := range map[string]func() (*Figure, error){
 		"single point": func() (*Figure, error) { return Curves(CurvesOptions{}, Series{Y: []float64{3}}) },
 		"single log point": func() (*Figure, error) {
@@ -196,6 +217,13 @@ func TestHardInput(t *testing.T) {
 			}
 			if n := count(fig.img, white); n == 0 || n == len(fig.img.Pix)/4 {
 				t.Errorf("%d of %d pixels are white: want a picture", n, len(fig.img.Pix)/4)
+			}
+			want, special := colors[name]
+			if !special {
+				want = Palette[0]
+			}
+			if n := count(fig.img, want); n < 20 && !slices.Contains(empty, name) {
+				t.Errorf("%d pixels in the colour of the values, %v", n, want)
 			}
 		})
 	}
@@ -265,5 +293,33 @@ func TestRandomInputDoesNotPanic(t *testing.T) {
 	}
 	if drawn < 30 {
 		t.Errorf("only %d figures drawn: the test hardly tests", drawn)
+	}
+}
+
+// TestZerosAtTheCentre: a radar chart of zeros is a dot.
+func TestZerosAtTheCentre(t *testing.T) {
+	fig, err := Radar(RadarOptions{}, []string{"a", "b", "c"}, RadarSeries{Values: []float64{0, 0, 0}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var drawn image.Rectangle
+	for y := range fig.img.Rect.Dy() {
+		for x := range fig.img.Rect.Dx() {
+			if fig.img.RGBAAt(x, y) == Palette[0] {
+				drawn = drawn.Union(image.Rect(x, y, x+1, y+1))
+			}
+		}
+	}
+	if drawn.Empty() || drawn.Dx() > 20 || drawn.Dy() > 20 {
+		t.Errorf("the series covers %v: want a dot", drawn)
+	}
+}
+
+func TestInfinitiesInCells(t *testing.T) {
+	h := &heatmap{largest: 1}
+	for v, want := range map[float64]string{inf: "inf", -inf: "-inf", -1e305: "-inf"} {
+		if got := h.value(v); got != want {
+			t.Errorf("%g is written %q, want %q", v, got, want)
+		}
 	}
 }

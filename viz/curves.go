@@ -123,12 +123,16 @@ func newCurves(opt CurvesOptions, series []Series) ([]curve, error) {
 	if drawn == 0 {
 		return nil, fmt.Errorf("series %q: no finite value among %d, nor in the %d other series (on a log axis values must be positive)", series[0].Name, len(series[0].Y), len(series)-1)
 	}
-	for _, v := range opt.VLines {
-		if !usable(v.X) || opt.LogX && v.X <= 0 {
-			return nil, fmt.Errorf("vertical line %q at %g: want a finite x, positive on a log axis", v.Label, v.X)
+	return curves, checkVLines(opt.VLines, opt.LogX)
+}
+
+func checkVLines(lines []VLine, log bool) error {
+	for _, v := range lines {
+		if !usable(v.X) || log && v.X <= 0 {
+			return fmt.Errorf("vertical line %q at %g: want a finite x, positive on a log axis", v.Label, v.X)
 		}
 	}
-	return curves, nil
+	return nil
 }
 
 func checkSeries(s Series, logX bool) error {
@@ -182,7 +186,7 @@ func (c *curve) band(j int) (lo, hi float64) {
 		lo, hi = lo-c.Std[j], hi+c.Std[j]
 	}
 	if c.logY && lo <= 0 {
-		lo = c.Y[j] * c.Y[j] / hi // as far below as the upper edge is above, in decades
+		lo = max(c.Y[j]/hi*c.Y[j], 1e-307) // as far below as the upper edge is above, in decades
 	}
 	return lo, hi
 }

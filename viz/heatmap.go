@@ -208,6 +208,8 @@ func (h *heatmap) value(v float64) string {
 	switch {
 	case math.IsNaN(v):
 		return "NaN"
+	case !usable(v) && v < 0:
+		return "-inf"
 	case !usable(v):
 		return "inf"
 	case h.Format != "":

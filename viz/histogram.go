@@ -50,6 +50,9 @@ func histogram(opt HistogramOptions, samples []Sample) (*Figure, error) {
 	if opt.Bins < 0 || opt.Bins > 1000 {
 		return nil, fmt.Errorf("%d bins: want 1 to 1000, or 0 to choose", opt.Bins)
 	}
+	if err := checkVLines(opt.VLines, false); err != nil {
+		return nil, err
+	}
 	slices.Sort(all)
 	x, err := colorScale(opt.XLabel, all[0], all[len(all)-1], opt.Range)
 	if err != nil {

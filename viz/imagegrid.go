@@ -32,6 +32,9 @@ func imageGrid(opt ImageGridOptions, images Images) (*Figure, error) {
 	if n == 0 {
 		return nil, fmt.Errorf("no images: want the result of Uint8Images or FloatImages")
 	}
+	if err := images.check(); err != nil {
+		return nil, err
+	}
 	if opt.Cols < 0 || opt.Scale < 0 || opt.Scale > 64 {
 		return nil, fmt.Errorf("%d columns at scale %d: want 0 or more columns and a scale of 0 to 64", opt.Cols, opt.Scale)
 	}

@@ -53,6 +53,14 @@ func newImages(length, h, w, c int) (Images, error) {
 	return Images{N: length / (h * w * c), H: h, W: w, C: c, pix: make([]float32, length)}, nil
 }
 
+// check says whether the sizes, which anyone can set, are those of the pixels.
+func (m Images) check() error {
+	if m.N < 1 || m.H < 1 || m.W < 1 || m.C != 1 && m.C != 3 || len(m.pix)/m.N/m.H/m.W != m.C || len(m.pix)%(m.N*m.H*m.W*m.C) != 0 {
+		return fmt.Errorf("images [%d, %d, %d, %d] with %d values: want the result of Uint8Images or FloatImages", m.N, m.H, m.W, m.C, len(m.pix))
+	}
+	return nil
+}
+
 // one returns the values of image n, [H, W, C].
 func (m Images) one(n int) []float32 {
 	size := m.H * m.W * m.C

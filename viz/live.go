@@ -47,10 +47,19 @@ type livePanel struct {
 
 // NewLive starts with an empty picture; panels and series appear as points do.
 func NewLive(opt LiveOptions) *Live {
-	if opt.Every <= 0 {
-		opt.Every = 2 * time.Second
-	}
 	return &Live{opt: opt, now: time.Now}
+}
+
+// due says whether it is time to redraw, by default every 2 s.
+func (l *Live) due() bool {
+	if l.now == nil { // of a Live that NewLive did not make
+		l.now = time.Now
+	}
+	every := l.opt.Every
+	if every <= 0 {
+		every = 2 * time.Second
+	}
+	return l.now().Sub(l.last) >= every
 }
 
 // Add appends a point to a series of a panel and, in a notebook and when it is
@@ -61,10 +70,10 @@ func (l *Live) Add(panel, series string, x, y float64) {
 	defer l.mu.Unlock()
 	s := l.find(panel, series)
 	s.X, s.Y = append(s.X, x), append(s.Y, y)
-	if now := l.now(); gonbui.IsNotebook && now.Sub(l.last) >= l.opt.Every {
+	if gonbui.IsNotebook && l.due() {
 		fig, _ := l.figure() // errors wait for Close
 		l.send(fig)
-		l.last = now
+		l.last = l.now()
 	}
 }
 

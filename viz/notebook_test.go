@@ -182,6 +182,26 @@ func TestLiveReplacesItsPicture(t *testing.T) {
 	}
 }
 
+// TestZeroLive: a Live that NewLive did not make works as one with default settings.
+func TestZeroLive(t *testing.T) {
+	zero, made := new(Live), NewLive(LiveOptions{})
+	var figs [2]*Figure
+	for i, l := range []*Live{zero, made} {
+		l.Add("loss", "train", 0, 2)
+		l.Add("loss", "train", 1, 1)
+		var err error
+		if figs[i], err = l.Figure(); err != nil {
+			t.Fatal(err)
+		}
+		if l.due(); l.now == nil {
+			t.Error("no clock")
+		}
+	}
+	if !bytes.Equal(figs[0].img.Pix, figs[1].img.Pix) {
+		t.Error("other pixels than by NewLive")
+	}
+}
+
 func TestLiveEqualsCurves(t *testing.T) {
 	l := NewLive(LiveOptions{Panels: map[string]CurvesOptions{"loss": {XLabel: "step"}}})
 	if _, err := l.Figure(); err == nil {

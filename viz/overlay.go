@@ -13,6 +13,9 @@ func Overlay(images Images, heat []float32) (Images, error) {
 	if len(heat) == 0 || len(heat) != images.N*images.H*images.W {
 		return Images{}, fmt.Errorf("viz: overlay: %d values of heat for %d images of %d x %d: want one a pixel", len(heat), images.N, images.H, images.W)
 	}
+	if err := images.check(); err != nil {
+		return Images{}, fmt.Errorf("viz: overlay: %w", err)
+	}
 	out := Images{N: images.N, H: images.H, W: images.W, C: 3, pix: make([]float32, 0, 3*len(heat))}
 	for i, v := range heat {
 		if !usable(float64(v)) {

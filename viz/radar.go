@@ -54,6 +54,9 @@ func radar(opt RadarOptions, spokes []string, series []RadarSeries) (*Figure, er
 			s.entries = append(s.entries, lineEntry(ser.Name, pen{seriesColor(ser.Color, i), 3.5, seriesDashes(i, false)}, markers[i%len(markers)]))
 		}
 	}
+	if hi-lo < 1e-290 {
+		lo, hi = 0, 1 // zeros belong at the centre
+	}
 	scale, err := colorScale("", lo, hi, opt.Range)
 	if err != nil {
 		return nil, err

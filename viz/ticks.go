@@ -44,11 +44,11 @@ func newAxis(label string, lo, hi float64, asked [2]float64, log bool) (axis, er
 	}
 	switch {
 	case log:
-		margin := math.Pow(hi/lo, 0.04)
+		margin := widening(lo, hi, 0.04)
 		if hi/lo < 1+1e-9 {
 			margin = 2
 		}
-		a.min, a.max = lo/margin, hi*margin
+		a.min, a.max = max(lo/margin, min(lo, 1e-307)), min(hi*margin, math.MaxFloat64)
 	case hi-lo <= 1e-9*max(math.Abs(lo), math.Abs(hi)) || hi-lo < 1e-290:
 		margin := 0.1 * max(math.Abs(lo), math.Abs(hi))
 		if margin < 1e-290 {
@@ -60,6 +60,14 @@ func newAxis(label string, lo, hi float64, asked [2]float64, log bool) (axis, er
 		a.min, a.max = lo-margin, hi+margin
 	}
 	return a, nil
+}
+
+// widening is the factor that a share of a log axis stands for, also where hi/lo is beyond float64.
+func widening(lo, hi, share float64) float64 {
+	if ratio := hi / lo; !math.IsInf(ratio, 1) {
+		return math.Pow(ratio, share)
+	}
+	return math.Exp(share * (math.Log(hi) - math.Log(lo)))
 }
 
 // setTicks chooses about n labelled marks.

@@ -162,3 +162,47 @@ func list(t *testing.T, dir string) (names []string) {
 	}
 	return names
 }
+
+// TestSumsAreChecked changes one byte of a file that Save made: it is found when the file is first used.
+func TestSumsAreChecked(t *testing.T) {
+	part, err := mini.Test().Slice(0, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "c")
+	if err := Save(t.Context(), dir, part, SaveOptions{Names: []string{"contrast", "pixelate"}}); err != nil {
+		t.Fatal(err)
+	}
+	turn := func(name string) {
+		path := filepath.Join(dir, name)
+		b, err := os.ReadFile(path)
+		if err == nil {
+			b[len(b)-1] ^= 1
+			err = os.WriteFile(path, b, 0o666)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	turn("contrast.npy")
+	c, err := data.OpenCorrupted(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := c.Set("contrast", 1); err == nil || !strings.Contains(err.Error(), "contrast.npy: SHA-256 is ") {
+			t.Errorf("a changed file: error %v", err)
+		}
+	}
+	if _, err := c.Set("pixelate", 1); err != nil {
+		t.Error(err)
+	}
+	turn("pixelate.npy")
+	if _, err := c.Set("pixelate", 2); err != nil {
+		t.Errorf("a file that was checked before is checked again: %v", err)
+	}
+	turn("labels.npy")
+	if _, err := data.OpenCorrupted(dir); err == nil || !strings.Contains(err.Error(), "labels.npy: SHA-256 is ") {
+		t.Errorf("changed labels: error %v", err)
+	}
+}
