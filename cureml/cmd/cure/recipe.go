@@ -121,7 +121,11 @@ func (f *recipeFlags) show(cmd *cobra.Command, name string) error {
 	if f.data != "" {
 		p.Data = f.data
 	}
-	archs, err := f.archs(p, nil)
+	open, err := f.images(p)
+	if err != nil {
+		return err
+	}
+	archs, err := f.archs(p, open)
 	if err != nil {
 		return err
 	}
