@@ -55,8 +55,10 @@ func asUsage(err error) error {
 	return usageError{err}
 }
 
-// sweepEnv is what sweeps compute with.
-func sweepEnv(backend string, log io.Writer) sweep.Env {
+// sweepEnv is what sweeps compute with. Paths of data sets are those of the machine that planned; moved is "" or
+// FROM=TO, which say that what lay below FROM there lies below TO here.
+func sweepEnv(backend, moved string, log io.Writer) sweep.Env {
+	from, to, _ := strings.Cut(moved, "=")
 	return sweep.Env{
 		Log: log,
 		OpenSets: func(preset, ref string) (cureml.Sets, error) {
@@ -65,7 +67,7 @@ func sweepEnv(backend string, log io.Writer) sweep.Env {
 			case err != nil:
 				return cureml.Sets{}, err
 			case ref != "":
-				return openSets(ref)
+				return openSets(sweep.Moved(ref, from, to))
 			case p.Name == recipes.Paper.Name:
 				return benchmark.SetsOf("CIFAR-10")()
 			}
@@ -85,11 +87,11 @@ func sweepEnv(backend string, log io.Writer) sweep.Env {
 }
 
 // openSweep reads the sweep of --out.
-func openSweep(out, backend string, log io.Writer) (*sweep.Sweep, error) {
+func openSweep(out, backend, moved string, log io.Writer) (*sweep.Sweep, error) {
 	if out == "" {
 		return nil, usage("--out is missing: the folder of the sweep")
 	}
-	s, err := sweep.Open(filepath.Clean(out), sweepEnv(backend, log))
+	s, err := sweep.Open(filepath.Clean(out), sweepEnv(backend, moved, log))
 	return s, asUsage(err)
 }
 
@@ -97,7 +99,7 @@ func openSweep(out, backend string, log io.Writer) (*sweep.Sweep, error) {
 var indexVariables = []string{"SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"}
 
 func newSweepTask() *cobra.Command {
-	var out, backend string
+	var out, backend, moved string
 	var index int
 	cmd := &cobra.Command{
 		Use:   "task",
@@ -112,9 +114,13 @@ which is being trained; where that process dies, this one takes over. An evaluat
 	fs := cmd.Flags()
 	fs.StringVar(&out, "out", "", "folder of the sweep")
 	fs.IntVar(&index, "index", -1, "number of the task")
+	fs.StringVar(&moved, "moved", "", "FROM=TO: data sets that lay below FROM when the sweep was planned lie below TO here")
 	fs.StringVar(&backend, "backend", "", backendHelp)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := openSweep(out, backend, os.Stderr)
+		if from, to, ok := strings.Cut(moved, "="); moved != "" && !(ok && filepath.IsAbs(from) && filepath.IsAbs(to)) {
+			return usage("--moved %q: want FROM=TO, two absolute paths", moved)
+		}
+		s, err := openSweep(out, backend, moved, os.Stderr)
 		if err != nil {
 			return err
 		}
@@ -174,7 +180,7 @@ what they print goes to files in the folder logs. Interrupted, the same command 
 		if jobs < 1 {
 			return usage("--jobs %d: want at least 1", jobs)
 		}
-		s, err := openSweep(out, backend, os.Stderr)
+		s, err := openSweep(out, backend, "", os.Stderr)
 		if err != nil {
 			return err
 		}
@@ -208,7 +214,7 @@ in work. --all lists all of them.`,
 	cmd.Flags().StringVar(&out, "out", "", "folder of the sweep")
 	cmd.Flags().BoolVar(&all, "all", false, "list all tasks")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := openSweep(out, "", nil)
+		s, err := openSweep(out, "", "", nil)
 		if err != nil {
 			return err
 		}
@@ -250,7 +256,7 @@ rows whose tasks are done. It may be called while tasks are in work; the exit co
 	}
 	cmd.Flags().StringVar(&out, "out", "", "folder of the sweep")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := openSweep(out, "", nil)
+		s, err := openSweep(out, "", "", nil)
 		if err != nil {
 			return err
 		}
