@@ -39,7 +39,12 @@ first one's form is trained naturally on each, and measured on the test images.`
 			fs.IntVar(&epochs, "epochs", 10, "of natural training with --learn")
 			fs.StringVar(&runs, "runs", "", "folder for the sets and the trainings of --learn, which go on there when interrupted (default: none are kept)")
 		},
-		check: func() (err error) {
+		check: func(typed *pflag.FlagSet) (err error) {
+			for _, name := range []string{"epochs", "runs"} {
+				if learn == 0 && typed.Changed(name) {
+					return usage("--%s: without --learn nothing is trained", name)
+				}
+			}
 			if opt.Shown < 1 || opt.Visual.Channels < 1 || opt.Visual.Steps < 1 || learn < 0 || epochs < 1 {
 				return usage("--shown %d, --channels %d, --steps %d, --learn %d, --epochs %d: want at least 1, 1, 1, 0 and 1",
 					opt.Shown, opt.Visual.Channels, opt.Visual.Steps, learn, epochs)

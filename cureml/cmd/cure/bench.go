@@ -48,6 +48,9 @@ func (f *benchFlags) check() error {
 	if f.most < 0 {
 		return usage("--most %s: want 0 or more", f.most)
 	}
+	if err := checkBackend(f.backend); err != nil {
+		return err
+	}
 	return checkOutput("json", f.json)
 }
 

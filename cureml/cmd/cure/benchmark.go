@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -97,6 +98,11 @@ func runBenchmark(cmd *cobra.Command, f benchmarkFlags) error {
 		return err
 	}
 	if f.table {
+		for _, name := range []string{"methods", "seeds", "arch", "width", "epochs", "data", "test-data", "autoattack", "rows", "devices", "backend"} {
+			if cmd.Flags().Changed(name) {
+				return usage("--%s and --table: the table is of all cards that are there, whatever they are of", name)
+			}
+		}
 		return printTable(cmd, b)
 	}
 	show := newProgress(os.Stderr)
@@ -252,6 +258,9 @@ func parseSeeds(text string) (seeds []uint64, err error) {
 		n, err := strconv.ParseUint(strings.TrimSpace(part), 10, 64)
 		if err != nil {
 			return nil, usage("--seeds %q: want whole numbers from 0 on, with commas between", text)
+		}
+		if slices.Contains(seeds, n) {
+			return nil, usage("--seeds %q: seed %d appears twice", text, n)
 		}
 		seeds = append(seeds, n)
 	}

@@ -248,7 +248,8 @@ func newSweepMerge() *cobra.Command {
 		Use:   "merge",
 		Short: "Merge the shards of a sweep into reports, cards and tables",
 		Long: `Merge the shards of a sweep into one report for each evaluation, and into cards and a table for each data set, of the
-rows whose tasks are done. It may be called while tasks are in work; the exit code is 1 while some are missing.`,
+rows whose tasks are done. It may be called while tasks are in work; the exit code is 1 while some are missing, and where a
+shard is damaged or of other weights, which is named and keeps the other rows from nothing.`,
 		Example: `  cure sweep plan --preset ci --methods natural --epochs 1 --shard 4 --out sweep
   cure sweep run --out sweep
   cure sweep merge --out sweep`,
@@ -267,9 +268,9 @@ rows whose tasks are done. It may be called while tasks are in work; the exit co
 
 // mergeSweep merges and prints the tables.
 func mergeSweep(cmd *cobra.Command, s *sweep.Sweep) error {
-	m, err := s.Merge(cmd.Context())
-	if err != nil {
-		return err
+	m, failed := s.Merge(cmd.Context())
+	if m == nil {
+		return failed
 	}
 	for _, dir := range m.Tables {
 		text, err := os.ReadFile(filepath.Join(dir, "table.txt"))
@@ -277,6 +278,9 @@ func mergeSweep(cmd *cobra.Command, s *sweep.Sweep) error {
 			return err
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s\n%s", dir, text)
+	}
+	if failed != nil {
+		return failed
 	}
 	if n := len(m.Missing); n > 0 {
 		return fmt.Errorf("%d of %d rows are not whole: %s", n, n+len(m.Cards), strings.Join(m.Missing, ", "))
