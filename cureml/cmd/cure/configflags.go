@@ -119,6 +119,9 @@ func configFlags(fs *pflag.FlagSet) (apply func(config) error) {
 		return nil
 	}
 	return func(c config) (err error) {
+		if err := heeded(fs, c.Method); err != nil {
+			return err
+		}
 		fs.Visit(func(flag *pflag.Flag) {
 			if change := changes[flag.Name]; change != nil && err == nil {
 				err = change(c)

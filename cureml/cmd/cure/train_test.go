@@ -32,7 +32,16 @@ func TestTrain(t *testing.T) {
 			if method == "cure-eff" || method == "dafa" { // which begin with another epoch
 				length, steps = length+" --epochs 2", "4"
 			}
-			o := cure(t, dir, strings.Fields("train --method "+method+" --out run --init w.safetensors --teacher w.safetensors --natural-teacher w.safetensors"+length)...)
+			m, err := cureml.NewMethod(cureml.Defaults(method))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for flag, role := range map[string]string{" --teacher": cureml.RobustTeacher, " --natural-teacher": cureml.NaturalTeacher} {
+				if learnsFrom(m, role) {
+					length += flag + " w.safetensors"
+				}
+			}
+			o := cure(t, dir, strings.Fields("train --method "+method+" --out run --init w.safetensors"+length)...)
 			if !strings.HasPrefix(o.stdout, method+": "+steps+" steps in ") || !strings.HasSuffix(o.stdout, "weights in run/final.safetensors\n") {
 				t.Errorf("standard output %q", o.stdout)
 			}
