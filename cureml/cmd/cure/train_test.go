@@ -61,7 +61,7 @@ func TestTrain(t *testing.T) {
 				case cureml.Strategy: // its logits are actions
 					wantFailure(t, finish(t, command(dir, args...)), 1, "classes, the data has 10")
 				case cureml.Best:
-					wantFailure(t, finish(t, command(dir, args...)), 1, "only runs with a validation split select one")
+					wantFailure(t, finish(t, command(dir, args...)), 1, "only runs that evaluate a validation split select one")
 				default:
 					cure(t, dir, args...)
 				}
@@ -128,7 +128,7 @@ func TestTrainInterrupted(t *testing.T) {
 	cure(t, dir, "export", "run", "--out", "early.safetensors")
 	wantFailure(t, finish(t, command(dir, strings.Fields("train --resume --out run --lr 0.3")...)), 1, "was started with another config: schedule.max 0.2 -> 0.3")
 	wantFailure(t, finish(t, command(dir, strings.Fields("train --resume --out run --method cure")...)), 2, "--method cure: run holds a run of natural; leave --method out")
-	wantFailure(t, finish(t, command(dir, strings.Fields("export run --network best --out best.safetensors")...)), 1, "only runs with a validation split select one")
+	wantFailure(t, finish(t, command(dir, strings.Fields("export run --network best --out best.safetensors")...)), 1, "only runs that evaluate a validation split select one")
 
 	cure(t, dir, "train", "--resume", "--out", "run")
 	text, err := os.ReadFile(filepath.Join(dir, "run", "metrics.jsonl"))
