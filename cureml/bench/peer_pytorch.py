@@ -124,12 +124,14 @@ class Peer:
 
     @contextlib.contextmanager
     def frozen(self):
-        """Mode E for an attack. The backward pass that torch.compile makes has the gradients of all that wants them."""
+        """Mode E for an attack, without gradients of weights: torch.compile's backward pass would have them. Released codes
+        leave that to autograd, and so does "official"."""
+        params = [] if self.official else self.params
         self.net.eval()
-        for p in self.params:
+        for p in params:
             p.requires_grad_(False)
         yield
-        for p in self.params:
+        for p in params:
             p.requires_grad_()
         self.net.train()
 
