@@ -84,6 +84,18 @@ func Open(opt Options) (compute.Backend, error) {
 	return openXLA(plugin, choice.options, opt)
 }
 
+// CheckName is an error for a name that [Open] does not know, or that names a file which is not there. It opens nothing.
+func CheckName(name string) error {
+	c, err := parseName(name)
+	if err != nil || c.path == "" {
+		return err
+	}
+	if _, err := os.Stat(c.path); err != nil {
+		return fmt.Errorf("backend: %q: %w", name, err)
+	}
+	return nil
+}
+
 // choice is a backend's name taken apart.
 type choice struct {
 	pureGo   bool

@@ -146,6 +146,18 @@ func TestParseName(t *testing.T) {
 	}
 }
 
+func TestCheckName(t *testing.T) {
+	there := filepath.Join(t.TempDir(), "plugin.so")
+	if err := os.WriteFile(there, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, ok := range map[string]bool{"go": true, "cuda": true, "xla:cpu": true, "xla:" + there: true, "abacus": false, "xla:/none.so": false, "xla:gpu9": false} {
+		if err := CheckName(name); (err == nil) != ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestFlags(t *testing.T) {
 	for _, c := range []struct {
 		flags, flag string

@@ -32,7 +32,8 @@ const (
 // Setup makes sure that there is a working plugin and returns it. It may be called any number of times: a plugin that
 // is installed and works is used; else go-xla's installer fetches its own from GitHub; where that cannot be reached, a
 // wheel pinned by its SHA-256 comes through pip, under the user's own index settings. Everything lands in .cure/pjrt of
-// the checkout, or in the user's cache folder outside of one; nothing is left there by an attempt that failed.
+// the checkout, or in the user's cache folder outside of one. An attempt that failed leaves nothing there and takes nothing
+// away: a plugin that worked gives way only to one that works, also with Force.
 func Setup(ctx context.Context, opt SetupOptions) (Plugin, error) {
 	if opt.Log == nil {
 		opt.Log = os.Stderr
@@ -116,9 +117,14 @@ func setupFromGoXLA(ctx context.Context, dir string, log io.Writer) (Plugin, err
 	greeting := time.AfterFunc(greetTime, func() { stop(fmt.Errorf("GitHub did not answer within %v", greetTime)) })
 	defer greeting.Stop()
 
+	tmp, err := os.MkdirTemp(dir, ".download-")
+	if err != nil {
+		return Plugin{}, err
+	}
+	defer os.RemoveAll(tmp)
 	fmt.Fprintf(log, "XLA: asking go-xla's installer for its CPU plugin %s\n", pjrt.DefaultCPUVersion)
 	var said installMessage
-	err := runChild(ctx, "install", dir, nil, func(text []byte) {
+	err = runChild(ctx, "install", tmp, nil, func(text []byte) {
 		said = decode[installMessage](text)
 		if said.Found && greeting.Stop() {
 			fmt.Fprintln(log, "XLA: downloading it from GitHub")
@@ -132,12 +138,14 @@ func setupFromGoXLA(ctx context.Context, dir string, log io.Writer) (Plugin, err
 	case said.Error != "":
 		return Plugin{}, errors.New(said.Error)
 	}
-	p, err := firstIn(filepath.Join(dir, "go-xla"), CPU)
+	p, err := firstIn(filepath.Join(tmp, "go-xla"), CPU)
 	if err != nil {
-		os.RemoveAll(dir + "/go-xla")
 		return Plugin{}, err
 	}
 	if err := writeRecord(p.Path, "go-xla "+pjrt.DefaultCPUVersion); err != nil {
+		return Plugin{}, err
+	}
+	if p, err = replace(dir, tmp, []string{"go-xla"}, filepath.Join("go-xla", filepath.Base(p.Path)), CPU); err != nil {
 		return Plugin{}, err
 	}
 	fmt.Fprintf(log, "XLA: installed %s\n", p)

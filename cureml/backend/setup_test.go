@@ -105,6 +105,26 @@ void* GetPjrtApi(void) {
 	_, err = setupFromWheels(ctx, dir, CPU, []wheel{bad}, new(bytes.Buffer))
 	checkSentence(t, err, "holds no some_plugin/other.so")
 	checkEmpty(t, dir)
+
+	// a plugin that works outlives an attempt with one that does not
+	if got, err = setupFromWheels(ctx, dir, CPU, set, new(bytes.Buffer)); err != nil {
+		t.Fatal(err)
+	}
+	broken := filepath.Join(t.TempDir(), "some_plugin-1.0-py3-none-any.whl")
+	makeZip(t, broken, entry{"some_plugin/plugin.so", []byte("text"), 0o755})
+	fakePip(t, broken)
+	bad = set[0]
+	if bad.SHA256, err = fileSHA256(broken); err != nil {
+		t.Fatal(err)
+	}
+	_, err = setupFromWheels(ctx, dir, CPU, []wheel{bad}, new(bytes.Buffer))
+	checkSentence(t, err, "not a usable PJRT plugin")
+	if found, err := Find(); err != nil || found.Path != got.Path || found.Package != got.Package {
+		t.Errorf("found %+v, %v after a failed attempt", found, err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
 }
 
 func TestPipFails(t *testing.T) {

@@ -33,31 +33,29 @@ func setupFromWheels(ctx context.Context, dir string, platform Platform, set []w
 		return Plugin{}, err
 	}
 
-	target := filepath.Join(dir, "pjrt_c_api_cpu_plugin.so")
+	plugin := "pjrt_c_api_cpu_plugin.so"
+	names := []string{plugin, plugin + ".json"}
 	if platform == CUDA {
-		target = filepath.Join(dir, string(CUDA), "plugin", "pjrt_c_api_cuda_plugin.so")
-		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		plugin, names = filepath.Join(string(CUDA), "plugin", "pjrt_c_api_cuda_plugin.so"), []string{string(CUDA)}
+		if err := os.MkdirAll(filepath.Join(tmp, filepath.Dir(plugin)), 0o755); err != nil {
 			return Plugin{}, err
 		}
 		for _, w := range set[1:] {
-			if err := unpackTree(files[w.Package], "nvidia/", filepath.Join(dir, string(CUDA))); err != nil {
+			if err := unpackTree(files[w.Package], "nvidia/", filepath.Join(tmp, string(CUDA))); err != nil {
 				return Plugin{}, err
 			}
 		}
 	}
-	os.Remove(target + ".json") // of an earlier file
-	if err := unpackFile(files[set[0].Package], set[0].Library, target); err != nil {
+	if err := unpackFile(files[set[0].Package], set[0].Library, filepath.Join(tmp, plugin)); err != nil {
 		return Plugin{}, err
 	}
-	p, err := examine(Plugin{Path: target, Platform: platform, Source: sourceProject})
+	if err := writeRecord(filepath.Join(tmp, plugin), set[0].String()); err != nil {
+		return Plugin{}, err
+	}
+	p, err := replace(dir, tmp, names, plugin, platform)
 	if err != nil {
-		os.Remove(target)
 		return Plugin{}, err
 	}
-	if err := writeRecord(target, set[0].String()); err != nil {
-		return Plugin{}, err
-	}
-	p.Package = set[0].String()
 	fmt.Fprintf(log, "XLA: installed %s\n", p)
 	return p, nil
 }

@@ -1,15 +1,8 @@
 package bench
 
 import (
-	"bytes"
 	"context"
-	_ "embed"
-	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 
 	"cure/attacks"
 	"cure/cureml"
@@ -51,21 +44,8 @@ type AutoAttackResult struct {
 	Speed        float64         `json:"speed,omitempty"` // official seconds / ours
 }
 
-// OfficialResult is what the official code came to.
-type OfficialResult struct {
-	Torch     string        `json:"torch"`
-	Clean     attacks.Flags `json:"clean"`
-	Robust    attacks.Flags `json:"robust"`
-	Seconds   float64       `json:"seconds"`
-	Forwards  int64         `json:"forwards"`
-	Backwards int64         `json:"backwards"`
-	Different int           `json:"different"` // robust flags unlike ours
-}
-
-//go:embed official.py
-var officialProgram string
-
-// AutoAttack runs the evaluation, and the official code after it.
+// AutoAttack runs the evaluation, and the official code after it, of which [AutoAttackJob.CheckOfficial] says before whether
+// it can run. Where it fails there is a result with the error: what was measured here.
 func AutoAttack(ctx context.Context, job AutoAttackJob) (*AutoAttackResult, error) {
 	list, err := attacks.ParseList("autoattack")
 	if err != nil {
@@ -95,7 +75,7 @@ func AutoAttack(ctx context.Context, job AutoAttackJob) (*AutoAttackResult, erro
 		return out, nil
 	}
 	if out.Official, err = job.official(ctx); err != nil {
-		return nil, fmt.Errorf("bench: the official code: %w", err)
+		return out, fmt.Errorf("bench: the official code: %w", err)
 	}
 	for i, robust := range out.Official.Robust {
 		if robust != r.RobustFlags[i] {
@@ -104,51 +84,4 @@ func AutoAttack(ctx context.Context, job AutoAttackJob) (*AutoAttackResult, erro
 	}
 	out.Speed = out.Official.Seconds / out.Seconds
 	return out, nil
-}
-
-// official runs the Python program.
-func (job AutoAttackJob) official(ctx context.Context) (*OfficialResult, error) {
-	if job.Network.Arch.Name != "resnet18" {
-		return nil, fmt.Errorf("network %s: the comparison knows resnet18 only", job.Network.Arch.Name)
-	}
-	dir, err := os.MkdirTemp("", "cure-bench")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	program, weights, images := filepath.Join(dir, "official.py"), filepath.Join(dir, "weights.safetensors"), filepath.Join(dir, "images.bin")
-	if err := job.Network.Save(weights); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(images, job.Set.Images, 0o600); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(program, []byte(officialProgram), 0o600); err != nil {
-		return nil, err
-	}
-	input, err := json.Marshal(map[string]any{
-		"official": job.Official, "weights": weights, "width": job.Network.Arch.Width, "images": images, "labels": job.Set.Labels,
-		"norm": map[attacks.Norm]string{attacks.Linf: "Linf", attacks.L2: "L2", attacks.L1: "L1"}[job.Ball.Norm],
-		"eps":  job.Ball.Eps, "seed": job.Seed, "threads": job.Threads,
-	})
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.CommandContext(ctx, job.Python, program)
-	var stderr bytes.Buffer
-	cmd.Stdin, cmd.Stderr = bytes.NewReader(append(input, '\n')), &stderr
-	text, err := cmd.Output()
-	if err != nil {
-		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
-		return nil, fmt.Errorf("%w: %s", err, lines[len(lines)-1])
-	}
-	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n")) // its warnings go to standard output too
-	var r OfficialResult
-	if err := json.Unmarshal(lines[len(lines)-1], &r); err != nil {
-		return nil, fmt.Errorf("its answer %.80q: %w", text, err)
-	}
-	if len(r.Robust) != job.Set.Len() {
-		return nil, fmt.Errorf("%d verdicts for %d images", len(r.Robust), job.Set.Len())
-	}
-	return &r, nil
 }

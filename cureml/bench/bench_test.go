@@ -232,8 +232,8 @@ type testLog struct{ t *testing.T }
 
 func (l testLog) Write(p []byte) (int, error) { l.t.Logf("%s", p); return len(p), nil }
 
-// TestPeers runs each peer on each of its tasks, and the network of the other kind, where its library is installed:
-// CURE_PYTHON names an interpreter.
+// TestPeers runs each peer but compiled on each of its tasks, and the network of the other kind, where its library is
+// installed: CURE_PYTHON names an interpreter.
 func TestPeers(t *testing.T) {
 	python := os.Getenv("CURE_PYTHON")
 	if python == "" {
@@ -253,8 +253,14 @@ func TestPeers(t *testing.T) {
 	if _, err := Run(t.Context(), shapes, Options{Rounds: 1, Python: python}); err != nil {
 		t.Error(err)
 	}
-	for _, arch := range []string{"resnet18", "wrn-10-2"} {
-		groups, err := Plan(Request{Names: append(slices.Clone(peerSteps), peerOthers...), Arch: arch, Widths: []int{4}, Batches: []int{4}, Peers: have})
+	runPeers(t, python, have, "resnet18", "wrn-10-2")
+}
+
+// runPeers takes a turn of every task with peers, on small networks.
+func runPeers(t *testing.T, python string, peers []string, archs ...string) {
+	t.Helper()
+	for _, arch := range archs {
+		groups, err := Plan(Request{Names: slices.Concat(peerSteps, peerOthers), Arch: arch, Widths: []int{4}, Batches: []int{4}, Peers: peers})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -160,37 +160,41 @@ class Peer:
         weights, moments = self.sgd(weights, moments, grads)
         return (weights, stats, moments), value
 
-    def losses(self, w, stats, x, adv, y, revision):
-        natural, moved = self.train(w, stats, x)
-        robust, moved = self.train(w, moved, adv)
-        targets, follow = self.train(*revision, x)
-        targets_adv, follow = self.train(revision[0], follow, adv)
-        consistency = kl(lax.stop_gradient(targets), natural) + kl(lax.stop_gradient(targets_adv), robust)
-        return (ce(natural, y), ce(robust, y), kl(natural, robust), consistency), (moved, follow)
+    def targets(self, revision, x, adv):
+        natural, follow = self.train(*revision, x)
+        robust, follow = self.train(revision[0], follow, adv)
+        return (natural, robust), follow
 
     def conserved(self, scores):
         return [s < jnp.quantile(s, 0.3) for s in scores[:-2]] + [jnp.zeros_like(s, bool) for s in scores[-2:]]
 
     def cure_update(self, state, x, adv, y, revision, decay):
+        """Each view has a vjp of its own: through one over both, XLA would keep the other view's pass with zeros."""
         weights, stats, moments = state
-        parts, pull, (stats, follow) = jax.vjp(lambda w: self.losses(w, stats, x, adv, y, revision), weights, has_aux=True)
-        grad = lambda *by: pull(tuple(jnp.float32(v) for v in by))[0]
-        scores = [0.1 * jnp.abs(a) + 0.9 * jnp.abs(b) for a, b in zip(grad(1, 0, 0, 0), grad(0, 1, 0, 0))]
+        natural, pull, stats = jax.vjp(lambda w: self.train(w, stats, x), weights, has_aux=True)
+        robust, pull_adv, stats = jax.vjp(lambda w: self.train(w, stats, adv), weights, has_aux=True)
+        targets, follow = self.targets(revision, x, adv)
+        scores = [0.1 * jnp.abs(a) + 0.9 * jnp.abs(b) for a, b in zip(
+            pull(jax.grad(ce)(natural, y))[0], pull_adv(jax.grad(ce)(robust, y))[0])]
         kept = self.conserved(scores)
-        new, moved = self.sgd(weights, moments, grad(1, 0, 1, 1))
+        by, by_adv = jax.grad(lambda n, r: ce(n, y) + kl(n, r) + kl(targets[0], n) + kl(targets[1], r), (0, 1))(natural, robust)
+        grads = [a + b for a, b in zip(pull(by)[0], pull_adv(by_adv)[0])]
+        new, moved = self.sgd(weights, moments, grads)
         new = [jnp.where(k, old, w) for k, old, w in zip(kept, weights, new)]
         moved = [jnp.where(k, old, m) for k, old, m in zip(kept, moments, moved)]
         average = [decay * r + (1 - decay) * w for r, w in zip(revision[0], new)]
-        return (new, stats, moved), parts[0], (average, follow)
+        return (new, stats, moved), ce(natural, y), (average, follow)
 
     def cure_released_update(self, state, x, adv, y, revision, decay):
         weights, stats, moments = state
 
         def loss(w):
-            (natural, robust, _, consistency), aux = self.losses(w, stats, x, adv, y, revision)
-            return 0.1 * natural + 0.9 * robust + consistency, aux
+            natural, moved = self.train(w, stats, x)
+            robust, moved = self.train(w, moved, adv)
+            return 0.1 * ce(natural, y) + 0.9 * ce(robust, y) + kl(targets[0], natural) + kl(targets[1], robust), moved
 
-        (value, (stats, follow)), grads = jax.value_and_grad(loss, has_aux=True)(weights)
+        targets, follow = self.targets(revision, x, adv)
+        (value, stats), grads = jax.value_and_grad(loss, has_aux=True)(weights)
         kept = self.conserved([jnp.abs(g) for g in grads])
         new, moments = self.sgd(weights, moments, [jnp.where(k, 0, g) for k, g in zip(kept, grads)])
         average = [decay * r + (1 - decay) * w for r, w in zip(revision[0], new)]

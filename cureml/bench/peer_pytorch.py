@@ -6,6 +6,7 @@ attack anew in every step of it, as the released training codes of TRADES and CU
 On a GPU convolutions compute in bfloat16 by autocast.
 """
 
+import contextlib
 import copy
 import json
 import os
@@ -21,6 +22,7 @@ import torch.nn.functional as F
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 EPS, STEP, STEPS = 0.031, 0.007, 10
+torch.backends.cudnn.benchmark = True  # shapes stay the same, so cuDNN may try its algorithms; nothing on a CPU
 
 
 def conv(i, o, k, stride=1):
@@ -120,9 +122,25 @@ class Peer:
         self.x = torch.rand(self.batch, 3, 32, 32, device=DEVICE).contiguous(memory_format=torch.channels_last)
         self.y = torch.arange(self.batch, device=DEVICE) % 10
 
-    def attack(self):
-        """PGD on the KL divergence in mode E, gradients of the image alone."""
+    @contextlib.contextmanager
+    def frozen(self):
+        """Mode E for an attack, without gradients of weights: torch.compile's backward pass would have them. Released codes
+        leave that to autograd, and so does "official"."""
+        params = [] if self.official else self.params
         self.net.eval()
+        for p in params:
+            p.requires_grad_(False)
+        yield
+        for p in params:
+            p.requires_grad_()
+        self.net.train()
+
+    def attack(self):
+        with self.frozen():
+            return self.climb()
+
+    def climb(self):
+        """PGD on the KL divergence in mode E, gradients of the image alone."""
         x = self.x
         with torch.no_grad():
             natural = self.net(x)
@@ -132,7 +150,6 @@ class Peer:
             loss = kl(self.net(x) if self.official else natural, self.net(adv))
             grad, = torch.autograd.grad(loss, adv)
             adv = torch.min(torch.max(adv.detach() + STEP * grad.sign(), x - EPS), x + EPS).clamp(0, 1)
-        self.net.train()
         return adv
 
     def natural_step(self):
@@ -202,17 +219,17 @@ class Peer:
 
     def pgd20(self):
         """An evaluation: clean predictions, 20 steps of 0.003, predictions."""
-        self.net.eval()
-        x = self.x
-        with torch.no_grad():
-            labels = self.net(x).argmax(1)
-        adv = x + torch.empty_like(x).uniform_(-EPS, EPS)
-        for _ in range(self.job["Attack"] or 20):
-            adv.requires_grad_()
-            grad, = torch.autograd.grad(F.cross_entropy(self.net(adv), labels, reduction="sum"), adv)
-            adv = torch.min(torch.max(adv.detach() + 0.003 * grad.sign(), x - EPS), x + EPS).clamp(0, 1)
-        with torch.no_grad():
-            return (self.net(adv).argmax(1) == labels).sum().item()
+        with self.frozen():
+            x = self.x
+            with torch.no_grad():
+                labels = self.net(x).argmax(1)
+            adv = x + torch.empty_like(x).uniform_(-EPS, EPS)
+            for _ in range(self.job["Attack"] or 20):
+                adv.requires_grad_()
+                grad, = torch.autograd.grad(F.cross_entropy(self.net(adv), labels, reduction="sum"), adv)
+                adv = torch.min(torch.max(adv.detach() + 0.003 * grad.sign(), x - EPS), x + EPS).clamp(0, 1)
+            with torch.no_grad():
+                return (self.net(adv).argmax(1) == labels).sum().item()
 
     def turn(self):
         with torch.autocast("cuda", torch.bfloat16, enabled=DEVICE == "cuda"):

@@ -26,7 +26,7 @@ type Card struct {
 	// Command makes this card, Train is the training alone.
 	Command string `json:"command"`
 	Train   string `json:"train"`
-	Commit  string `json:"commit,omitempty"`
+	Commit  string `json:"commit,omitempty"` // of the program that trained
 	Preset  string `json:"preset"`
 	Seed    uint64 `json:"seed"`
 
@@ -39,7 +39,7 @@ type Card struct {
 	Epochs           int    `json:"epochs"`
 	Batch            int    `json:"batch"`
 
-	Machine string  `json:"machine"`
+	Machine string  `json:"machine"` // that ended the training, whoever makes the card
 	Minutes float64 `json:"minutes"` // of training
 	// Loss is the training loss over the first and over the last steps that were logged.
 	Loss [2]float64 `json:"loss"`

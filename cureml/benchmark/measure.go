@@ -122,6 +122,11 @@ func (c *Card) training(dir string) error {
 	}
 	seconds, _ := m.Last("seconds")
 	c.Minutes = seconds / 60
+	if origin, err := readOrigin(dir); err != nil {
+		return err
+	} else if origin != nil {
+		c.Machine, c.Commit = origin.Machine, origin.Commit
+	}
 	if _, loss := m.Series("epoch", "loss"); len(loss) > 0 {
 		c.Loss = [2]float64{loss[0], loss[len(loss)-1]}
 	}

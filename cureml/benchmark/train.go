@@ -76,8 +76,10 @@ func (b *Benchmark) train(ctx context.Context, name string, row recipes.Row, c c
 		expected = ", " + expected
 	}
 	b.logf("%s: training, epochs: %d%s", name, c.Epochs, expected)
-	_, err = cureml.Train(ctx, device, c, cureml.Sets{Train: sets.Train}, b.run(name), true, b.Log)
-	return err
+	if _, err = cureml.Train(ctx, device, c, cureml.Sets{Train: sets.Train}, b.run(name), true, b.Log); err != nil {
+		return err
+	}
+	return writeOrigin(b.run(name))
 }
 
 // with puts a value into a map that may be nil.

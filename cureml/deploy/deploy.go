@@ -15,13 +15,13 @@ type Job struct {
 	Name  string // of the job: lower-case letters, digits and hyphens
 	Dir   string // the sweep's folder, as its tasks see it
 	Tasks int
-	// Waves are how many tasks there are in each group that needs the ones before it, in the order of indexes; Slurm starts a
-	// group when the one before has ended. Empty means one group.
+	// Waves are how many tasks there are in each group that needs the ones before it, in the order of indexes; no Slurm array
+	// has tasks of two. Empty means one group.
 	Waves    []int
 	Parallel int    // tasks at a time, at most
 	CPUs     int    // of a task
 	Memory   string // of a task: for Slurm such as 8G, for Kubernetes such as 8Gi
-	GPUs     int    // of a task; 0 for none
+	GPUs     int    // of a task: 0, or 1, which it computes on with XLA's CUDA plugin
 
 	// Of Slurm: the path of the program, the time limit of a task such as 24:00:00 or 2-00:00:00, and where the user has to
 	// name them partition and account.
@@ -31,7 +31,9 @@ type Job struct {
 	// namespace, "" for that of kubectl.
 	Image, Claim, Mount string
 	Retries             int
-	Namespace           string
+	// Planned is where the volume was mounted when the sweep was planned; "" for at Mount, or where no data lie on it.
+	Planned   string
+	Namespace string
 }
 
 //go:embed *.tmpl
@@ -77,11 +79,8 @@ func (j Job) Submit() (string, error) {
 	}{j, j.arrays()})
 }
 
-// array is one submission: tasks First to First+Last, the first of its group if Wave.
-type array struct {
-	First, Last int
-	Wave        bool
-}
+// array is one submission: tasks First to First+Last.
+type array struct{ First, Last int }
 
 // arrays cuts the groups of tasks into arrays that Slurm takes.
 func (j Job) arrays() (list []array) {
@@ -92,7 +91,7 @@ func (j Job) arrays() (list []array) {
 	first := 0
 	for _, n := range waves {
 		for at := 0; at < n; at += mostArray {
-			list = append(list, array{first + at, min(mostArray, n-at) - 1, at == 0})
+			list = append(list, array{first + at, min(mostArray, n-at) - 1})
 		}
 		first += n
 	}
@@ -134,8 +133,8 @@ func (j Job) check() error {
 		return fmt.Errorf("deploy: %d tasks at a time: want at least 1", j.Parallel)
 	case j.CPUs < 1:
 		return fmt.Errorf("deploy: %d CPUs: want at least 1", j.CPUs)
-	case j.GPUs < 0:
-		return fmt.Errorf("deploy: %d GPUs: want 0 or more", j.GPUs)
+	case j.GPUs < 0 || j.GPUs > 1:
+		return fmt.Errorf("deploy: %d GPUs: want 0 or 1: a task computes on one device", j.GPUs)
 	}
 	return nil
 }
@@ -178,6 +177,8 @@ func (j Job) checkKubernetes() error {
 		return fmt.Errorf("deploy: mount %q: want an absolute path", j.Mount)
 	case path.Clean(j.Dir) != path.Clean(j.Mount) && !strings.HasPrefix(path.Clean(j.Dir), path.Clean(j.Mount)+"/"):
 		return fmt.Errorf("deploy: folder %s: want one below the mount %s", j.Dir, j.Mount)
+	case j.Planned != "" && !path.IsAbs(j.Planned):
+		return fmt.Errorf("deploy: volume at %q: want an absolute path", j.Planned)
 	case j.Retries < 0:
 		return fmt.Errorf("deploy: %d retries: want 0 or more", j.Retries)
 	case j.Namespace != "" && !label.MatchString(j.Namespace):

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,15 +15,15 @@ import (
 
 func job() Job {
 	return Job{
-		Name: "table", Dir: "/sweeps/it's: here", Tasks: 2503, Waves: []int{2, 1, 2500}, Parallel: 16, CPUs: 4, GPUs: 2, Memory: "8G",
+		Name: "table", Dir: "/sweeps/it's: here", Tasks: 2503, Waves: []int{2, 1, 2500}, Parallel: 16, CPUs: 4, GPUs: 1, Memory: "8G",
 		Program: "/opt/a b/cure", Limit: "2-00:00:00", Partition: "gpu", Account: "lab",
-		Image: "registry.example:5000/lab/cure:1", Claim: "sweeps", Mount: "/sweeps", Retries: 3, Namespace: "robust",
+		Image: "registry.example:5000/lab/cure:1", Claim: "sweeps", Mount: "/sweeps", Planned: "/mnt/it's", Retries: 3, Namespace: "robust",
 	}
 }
 
 // TestKubernetes reads the manifest with a YAML library and looks up every field.
 func TestKubernetes(t *testing.T) {
-	for _, gpus := range []int{0, 2} {
+	for _, gpus := range []int{0, 1} {
 		j := job()
 		j.GPUs, j.Memory = gpus, "8Gi"
 		text, err := j.Kubernetes()
@@ -42,7 +43,8 @@ func TestKubernetes(t *testing.T) {
 			"spec.podFailurePolicy.rules.1.onExitCodes.values.0":           2,
 			"spec.template.spec.restartPolicy":                             "Never",
 			"spec.template.spec.containers.0.image":                        "registry.example:5000/lab/cure:1",
-			"spec.template.spec.containers.0.args":                         []any{"sweep", "task", "--out", "/sweeps/it's: here"},
+			"spec.template.spec.containers.0.env.0.name":                   "CURE_DATA",
+			"spec.template.spec.containers.0.env.0.value":                  "/sweeps/data",
 			"spec.template.spec.containers.0.resources.requests.cpu":       "4",
 			"spec.template.spec.containers.0.resources.limits.memory":      "8Gi",
 			"spec.template.spec.containers.0.volumeMounts.0.name":          "sweep",
@@ -53,6 +55,13 @@ func TestKubernetes(t *testing.T) {
 			if got := lookup(m, path); !reflect.DeepEqual(got, want) {
 				t.Errorf("%s is %v, want %v", path, got, want)
 			}
+		}
+		args := []any{"sweep", "task", "--out", "/sweeps/it's: here", "--moved", "/mnt/it's=/sweeps"}
+		if gpus > 0 {
+			args = slices.Insert(args, 4, any("--backend"), any("cuda"))
+		}
+		if got := lookup(m, "spec.template.spec.containers.0.args"); !reflect.DeepEqual(got, args) {
+			t.Errorf("%d GPUs: arguments %v, want %v", gpus, got, args)
 		}
 		limits := lookup(m, "spec.template.spec.containers.0.resources.limits").(map[string]any)
 		if got, there := limits["nvidia.com/gpu"]; there != (gpus > 0) || there && got != gpus {
@@ -118,7 +127,7 @@ echo "$((100+n));cluster"
 	cmd := exec.Command("sh", filepath.Join(dir, "submit.sh"))
 	cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
-	if err != nil || string(out) != "submitted; the last jobs are 103:104:105\n" {
+	if err != nil || string(out) != "submitted; the last job is 105\n" {
 		t.Fatalf("submit.sh: %v\n%s", err, out)
 	}
 	read := func(name string) string {
@@ -131,26 +140,26 @@ echo "$((100+n));cluster"
 	const submissions = `--parsable --export=ALL,CURE_SWEEP_FIRST=0 --array=0-1%16 array.sbatch
 --parsable --dependency=afterany:101 --export=ALL,CURE_SWEEP_FIRST=2 --array=0-0%16 array.sbatch
 --parsable --dependency=afterany:102 --export=ALL,CURE_SWEEP_FIRST=3 --array=0-999%16 array.sbatch
---parsable --dependency=afterany:102 --export=ALL,CURE_SWEEP_FIRST=1003 --array=0-999%16 array.sbatch
---parsable --dependency=afterany:102 --export=ALL,CURE_SWEEP_FIRST=2003 --array=0-499%16 array.sbatch
+--parsable --dependency=afterany:103 --export=ALL,CURE_SWEEP_FIRST=1003 --array=0-999%16 array.sbatch
+--parsable --dependency=afterany:104 --export=ALL,CURE_SWEEP_FIRST=2003 --array=0-499%16 array.sbatch
 `
 	if got := read("submissions"); got != submissions {
 		t.Errorf("submitted\n%s\nwant\n%s", got, submissions)
 	}
 	var calls strings.Builder
 	for _, index := range []string{"0", "1", "2", "2", "3", "1002", "1003", "2002", "2003", "2502"} {
-		calls.WriteString("[sweep][task][--out][/sweeps/it's: here][--index][" + index + "]\n")
+		calls.WriteString("[sweep][task][--out][/sweeps/it's: here][--backend][cuda][--index][" + index + "]\n")
 	}
 	if got := read("calls"); got != calls.String() {
 		t.Errorf("called\n%s\nwant\n%s", got, calls.String())
 	}
-	for _, line := range []string{"--cpus-per-task=4", "--mem=8G", "--time=2-00:00:00", "--gres=gpu:2", "--partition=gpu", "--account=lab", "--requeue", "--signal=B:TERM@120"} {
+	for _, line := range []string{"--cpus-per-task=4", "--mem=8G", "--time=2-00:00:00", "--gres=gpu:1", "--partition=gpu", "--account=lab", "--requeue", "--signal=B:TERM@120"} {
 		if !strings.Contains(array, "\n#SBATCH "+line+"\n") {
 			t.Errorf("no %s in\n%s", line, array)
 		}
 	}
 	j.GPUs, j.Partition, j.Account = 0, "", ""
-	if array, err = j.Slurm(); err != nil || strings.Contains(array, "gres") || strings.Contains(array, "partition") || strings.Contains(array, "account") {
+	if array, err = j.Slurm(); err != nil || strings.Contains(array, "gres") || strings.Contains(array, "cuda") || strings.Contains(array, "partition") || strings.Contains(array, "account") {
 		t.Errorf("without GPUs, partition and account (%v):\n%s", err, array)
 	}
 }
@@ -167,7 +176,8 @@ func TestRefusals(t *testing.T) {
 		{func(j *Job) { j.Waves = []int{1} }, "groups of [1] tasks: want 2503 in all"},
 		{func(j *Job) { j.Parallel = 0 }, "0 tasks at a time: want at least 1"},
 		{func(j *Job) { j.CPUs = 0 }, "0 CPUs: want at least 1"},
-		{func(j *Job) { j.GPUs = -1 }, "-1 GPUs: want 0 or more"},
+		{func(j *Job) { j.GPUs = -1 }, "-1 GPUs: want 0 or 1"},
+		{func(j *Job) { j.GPUs = 2 }, "2 GPUs: want 0 or 1: a task computes on one device"},
 		{func(j *Job) { j.Memory = "lots" }, `memory "lots": want a size such as 8G`},
 	} {
 		j := job()
@@ -203,6 +213,7 @@ func TestRefusals(t *testing.T) {
 		{func(j *Job) { j.Claim = "A" }, `claim "A"`},
 		{func(j *Job) { j.Mount = "sweeps" }, `mount "sweeps": want an absolute path`},
 		{func(j *Job) { j.Dir = "/sweeps2/x" }, "folder /sweeps2/x: want one below the mount /sweeps"},
+		{func(j *Job) { j.Planned = "mnt" }, `volume at "mnt": want an absolute path`},
 		{func(j *Job) { j.Retries = -1 }, "-1 retries"},
 		{func(j *Job) { j.Namespace = "a/b" }, `namespace "a/b"`},
 	} {

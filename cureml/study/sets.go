@@ -44,7 +44,7 @@ func readSets(name string) (sets cureml.Sets, err error) {
 	if name == Mini {
 		return cureml.Sets{Train: mini.Train(), Test: mini.Test()}, nil
 	}
-	folders := dataFolders()
+	folders := DataFolders()
 	for _, folder := range folders {
 		for _, found := range data.Find(folder) {
 			if found.Name != name || !slices.Contains(found.Split, "train") || !slices.Contains(found.Split, "test") {
@@ -60,14 +60,30 @@ func readSets(name string) (sets cureml.Sets, err error) {
 		name, strings.Join(folders, ", "), strings.ToLower(name))
 }
 
-// dataFolders are $CURE_DATA, data-raw in the checkout, and the user's cache, where downloads go.
-func dataFolders() []string {
-	folders := filepath.SplitList(os.Getenv("CURE_DATA"))
-	if root, ok := backend.Root(); ok {
-		folders = append(folders, filepath.Join(root, "data-raw"))
+// DataFolders are where data sets are looked for: $CURE_DATA, ./data-raw, data-raw in the checkout, and the user's cache,
+// where downloads go. Each appears once.
+func DataFolders() (folders []string) {
+	add := func(folder string) {
+		if folder != "" && !slices.Contains(folders, folder) {
+			folders = append(folders, folder)
+		}
+	}
+	for _, folder := range filepath.SplitList(os.Getenv("CURE_DATA")) {
+		add(folder)
+	}
+	here, err := filepath.Abs(rawFolder)
+	root, ok := backend.Root()
+	if raw := filepath.Join(root, rawFolder); err != nil || !ok || here != raw {
+		add(rawFolder)
+	}
+	if ok {
+		add(filepath.Join(root, rawFolder))
 	}
 	if cache, err := os.UserCacheDir(); err == nil {
-		folders = append(folders, filepath.Join(cache, "cure", "data"))
+		add(filepath.Join(cache, "cure", "data"))
 	}
 	return folders
 }
+
+// rawFolder is where data lie outside of git.
+const rawFolder = "data-raw"

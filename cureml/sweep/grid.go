@@ -27,7 +27,7 @@ type Grid struct {
 	// the published one of a network that is not the preset's.
 	Archs  []string `json:"archs,omitempty"`
 	Widths []int    `json:"widths,omitempty"`
-	// Data are mini, or files or folders with data sets; empty means the preset's. Each has a benchmark folder of its own in
+	// Data are mini, or files or folders with data sets, which [Grid.Anchor] makes absolute; empty means the preset's. Each has a benchmark folder of its own in
 	// the sweep.
 	Data  []string `json:"data,omitempty"`
 	Seeds []uint64 `json:"seeds,omitempty"` // empty means 0

@@ -3,9 +3,11 @@ package sweep
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"cure/attacks"
 	"cure/cureml/benchmark"
@@ -24,9 +26,11 @@ type Merged struct {
 
 // Merge makes one report of the shards of each evaluation, and cards and tables of the rows whose evaluations are whole,
 // as Benchmark.Run makes them on one machine: the numbers are the same to the last bit. It computes nothing and may be
-// called while tasks are in work.
+// called while tasks are in work. A row that cannot be merged, such as one with a damaged shard, keeps the others from
+// nothing: the error comes at the end, with what was merged.
 func (s *Sweep) Merge(ctx context.Context) (*Merged, error) {
 	out := &Merged{}
+	var failures []error
 	states, err := s.States()
 	if err != nil {
 		return nil, err
@@ -49,11 +53,25 @@ func (s *Sweep) Merge(ctx context.Context) (*Merged, error) {
 			}
 		}
 		runs = slices.DeleteFunc(runs, func(t Task) bool { return missing[t.Run] })
-		if err := s.mergeSet(ctx, set, runs, whole, out); err != nil {
-			return nil, err
+		failures = append(failures, s.mergeSet(ctx, set, runs, whole, out))
+		if err := ctx.Err(); err != nil {
+			return out, fmt.Errorf("sweep: interrupted: %w", err)
 		}
 	}
-	return out, nil
+	return out, inOneLine(failures)
+}
+
+// inOneLine is errors.Join with semicolons.
+func inOneLine(errs []error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(errs) < 2 {
+		return errors.Join(errs...)
+	}
+	var texts []string
+	for _, err := range errs {
+		texts = append(texts, strings.TrimPrefix(err.Error(), "sweep: "))
+	}
+	return fmt.Errorf("sweep: %d failures: %s", len(errs), strings.Join(texts, "; "))
 }
 
 // mergeSet makes reports, cards and the table of one data set.
@@ -65,35 +83,55 @@ func (s *Sweep) mergeSet(ctx context.Context, set Set, runs []Task, whole map[st
 	b.Reports = func(run string, p benchmark.Part, weights string) (*attacks.Report, error) {
 		return s.mergePart(whole[run], p, weights, out)
 	}
-	for _, t := range runs {
-		b.Archs, b.Seeds = []nn.Arch{t.Arch}, []uint64{t.Seed}
-		row, err := recipes.Find(t.Row)
-		if err != nil {
-			return fmt.Errorf("sweep: %w", err)
-		}
-		for _, more := range s.Grid.Attacks {
-			weights, err := b.Weights(row, t.Arch, t.Seed, "last")
-			if err != nil {
-				return err
-			}
-			if _, err := s.mergePart(whole[t.Run], benchmark.Part{Checkpoint: "last", Attacks: more, Images: set.Test}, weights, out); err != nil {
-				return err
-			}
-		}
-		result, err := b.Run(ctx, []recipes.Row{row})
-		if err != nil {
-			return err
-		}
-		if len(result.Failed) > 0 {
-			return fmt.Errorf("sweep: %w", b.Failures())
-		}
-		out.Cards = append(out.Cards, filepath.Join(b.Dir, "cards", t.Run+".json"))
-	}
 	if len(runs) == 0 {
 		return nil
 	}
+	var failures []error
+	for _, t := range runs {
+		if err := s.mergeRun(ctx, b, t, whole[t.Run], set.Test, out); err != nil {
+			failures = append(failures, fmt.Errorf("sweep: %s/%s: %s", t.Data, t.Run, strings.TrimPrefix(err.Error(), "sweep: ")))
+		}
+	}
+	if err := b.WriteTable(); err != nil {
+		return inOneLine(append(failures, err))
+	}
 	out.Tables = append(out.Tables, b.Dir)
-	return b.WriteTable()
+	return inOneLine(failures)
+}
+
+// mergeRun makes the reports and the card of one row; t is one of its tasks, whole all of its evaluations.
+func (s *Sweep) mergeRun(ctx context.Context, b *benchmark.Benchmark, t Task, whole []Task, images int, out *Merged) error {
+	b.Archs, b.Seeds = []nn.Arch{t.Arch}, []uint64{t.Seed}
+	row, err := recipes.Find(t.Row)
+	if err != nil {
+		return err
+	}
+	result, err := b.Run(ctx, []recipes.Row{row})
+	if err != nil {
+		return err
+	}
+	if len(result.Failed) > 0 {
+		cards, err := b.Cards()
+		if err != nil {
+			return err
+		}
+		for _, c := range cards {
+			if c.Name == t.Run {
+				return errors.New(c.Failed)
+			}
+		}
+	}
+	out.Cards = append(out.Cards, filepath.Join(b.Dir, "cards", t.Run+".json"))
+	for _, more := range s.Grid.Attacks {
+		weights, err := b.Weights(row, t.Arch, t.Seed, "last")
+		if err != nil {
+			return err
+		}
+		if _, err := s.mergePart(whole, benchmark.Part{Checkpoint: "last", Attacks: more, Images: images}, weights, out); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mergePart merges the shards of one evaluation and leaves its report as a file, as `cure eval --json` does.

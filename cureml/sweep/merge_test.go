@@ -142,3 +142,49 @@ func TestGather(t *testing.T) {
 		t.Errorf("a torn file: %v", err)
 	}
 }
+
+// TestMergeGoesOn: a damaged shard of one row leaves the other rows their cards and the table, and is named at the end.
+func TestMergeGoesOn(t *testing.T) {
+	s := *whole(t)
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(s.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	s.Dir = dir
+	for _, name := range []string{"cards", "reports"} {
+		if err := os.RemoveAll(filepath.Join(dir, "mini", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	damaged := ""
+	for _, task := range s.Tasks {
+		if v, err := s.load(task); task.Kind == Eval && task.Row == "natural" && err == nil && v.Report != nil && damaged == "" {
+			damaged = s.shardFile(task)
+		}
+	}
+	sound, err := os.ReadFile(damaged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(damaged, []byte("torn"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m, err := s.Merge(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "mini/natural-resnet18-w2-s0: ") || !strings.Contains(err.Error(), filepath.Base(damaged)) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("error %v, want one line that names %s", err, damaged)
+	}
+	if m == nil || len(m.Tables) != 1 || len(m.Cards) == 0 || !strings.Contains(strings.Join(m.Cards, " "), "trades") {
+		t.Fatalf("merged %+v", m)
+	}
+	for _, path := range append(m.Cards, filepath.Join(m.Tables[0], "table.txt")) {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := os.WriteFile(damaged, sound, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if m, err = s.Merge(t.Context()); err != nil || len(m.Cards) != 2 {
+		t.Errorf("after the shard was mended: %+v, %v", m, err)
+	}
+}

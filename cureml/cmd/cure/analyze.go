@@ -35,7 +35,7 @@ type analyzeCommand struct {
 	weights, records           string // defaults; without weights there is no such flag
 	// flags adds further ones, and may be nil; check finds what is wrong with them before anything is read, and may be nil.
 	flags func(fs *pflag.FlagSet)
-	check func() error
+	check func(typed *pflag.FlagSet) error
 	// own says that the networks are not those of --weights but the analysis finds them itself, and may be nil.
 	own func() bool
 	run func(ctx context.Context, job analyzeJob) (analysis.Result, error)
@@ -107,13 +107,17 @@ func (a analyzeCommand) command() *cobra.Command {
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if a.check != nil {
-			if err := a.check(); err != nil {
+			if err := a.check(fs); err != nil {
 				return usageError{err}
 			}
 		}
 		own := a.own != nil && a.own()
-		if own && fs.Changed("weights") {
-			return usage("--weights and --run: want one of them")
+		if own {
+			for _, name := range []string{"weights", "arch", "width", "network", "mean", "std"} {
+				if fs.Changed(name) {
+					return usage("--%s and --run: want one of them: the run folder says itself which networks it holds", name)
+				}
+			}
 		}
 		if err := checkResults("out", out); err != nil {
 			return err

@@ -21,7 +21,7 @@ find them, and on straight lines towards images of other classes and towards uni
 			fs.IntVar(&o.Grid, "grid", o.Grid, "points of each line")
 			fs.IntVar(&o.Refine, "refine", o.Refine, "bisections between two of them")
 		},
-		check: func() error { return o.Validate() },
+		check: func(*pflag.FlagSet) error { return o.Validate() },
 		run: func(ctx context.Context, job analyzeJob) (analysis.Result, error) {
 			o.Seed = job.Seed
 			return result(analysis.MeasureBoundary(ctx, job.Device, job.Networks, job.Set, o))

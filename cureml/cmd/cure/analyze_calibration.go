@@ -22,7 +22,7 @@ scores are of the images between.`),
 			addAttacks(fs, &list, "what makes the adversarial images, one of the")
 			fs.IntVar(&o.Bins, "bins", o.Bins, "number of bins")
 		},
-		check: func() error {
+		check: func(*pflag.FlagSet) error {
 			if len(list) != 1 || list[0].Method == nil {
 				return usage("--attack %s: want one attack", attacksValue{&list})
 			}

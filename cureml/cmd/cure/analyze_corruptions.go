@@ -31,7 +31,7 @@ was.`) + "\n\n" + corruptionList(),
 			fs.StringVar(&baseline, "baseline", "", "network that mCE is relative to (default: the first)")
 			fs.StringVar(&state, "state", "", "file that keeps what is found and that a repeated command goes on from")
 		},
-		check: func() (err error) {
+		check: func(*pflag.FlagSet) (err error) {
 			if o.Names, err = parseCorruptions(only); err != nil {
 				return err
 			}

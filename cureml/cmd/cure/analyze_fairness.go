@@ -16,7 +16,7 @@ func analyzeFairness() analyzeCommand {
 the standard deviation over the classes.`),
 		example: `  cure analyze fairness --records 0:64 --attack fgsm --out fairness`,
 		flags:   func(fs *pflag.FlagSet) { addAttacks(fs, &o.Attacks, "the attacks, all of which an image has to stand") },
-		check:   func() error { return wantAttacks(o.Attacks) },
+		check:   func(*pflag.FlagSet) error { return wantAttacks(o.Attacks) },
 		run: func(ctx context.Context, job analyzeJob) (analysis.Result, error) {
 			o.Seed = job.Seed
 			return result(analysis.MeasureFairness(ctx, job.Device, job.Networks, job.Set, o))

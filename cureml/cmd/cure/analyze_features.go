@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -39,7 +41,12 @@ first one's form is trained naturally on each, and measured on the test images.`
 			fs.IntVar(&epochs, "epochs", 10, "of natural training with --learn")
 			fs.StringVar(&runs, "runs", "", "folder for the sets and the trainings of --learn, which go on there when interrupted (default: none are kept)")
 		},
-		check: func() (err error) {
+		check: func(typed *pflag.FlagSet) (err error) {
+			for _, name := range []string{"epochs", "runs"} {
+				if learn == 0 && typed.Changed(name) {
+					return usage("--%s: without --learn nothing is trained", name)
+				}
+			}
 			if opt.Shown < 1 || opt.Visual.Channels < 1 || opt.Visual.Steps < 1 || learn < 0 || epochs < 1 {
 				return usage("--shown %d, --channels %d, --steps %d, --learn %d, --epochs %d: want at least 1, 1, 1, 0 and 1",
 					opt.Shown, opt.Visual.Channels, opt.Visual.Steps, learn, epochs)
@@ -54,6 +61,9 @@ first one's form is trained naturally on each, and measured on the test images.`
 		run: func(ctx context.Context, job analyzeJob) (analysis.Result, error) {
 			if job.Set.Len() < 2 || learn > 0 && len(job.Networks) < 2 {
 				return nil, usage("%d networks and %d images: want two images or more, and two networks for --learn", len(job.Networks), job.Set.Len())
+			}
+			if err := checkLayers(job.Networks, opt.Inversion.Layer, opt.Attention.Layer); err != nil {
+				return nil, err
 			}
 			opt.Visual.Seed, opt.Attention.Seed = job.Seed, job.Seed
 			f, err := analysis.LookAtFeatures(ctx, job.Device, job.Networks, job.Set, opt)
@@ -71,6 +81,29 @@ first one's form is trained naturally on each, and measured on the test images.`
 			return f, err
 		},
 	}
+}
+
+// checkLayers is a usage error where a network lacks the layer of --invert or the block of --block.
+func checkLayers(nets []analysis.Network, invert, block string) error {
+	for _, net := range nets {
+		tensors, err := net.Arch.Tensors()
+		if err != nil {
+			return err
+		}
+		blocks := []string{"stem"}
+		for _, t := range tensors {
+			if name, _, ok := strings.Cut(t.Name, ".conv1."); ok && !slices.Contains(blocks, name) {
+				blocks = append(blocks, name)
+			}
+		}
+		if block != "" && !slices.Contains(blocks, block) {
+			return usage("--block %s: accepted for %s are %s", block, net.Arch, strings.Join(blocks, ", "))
+		}
+		if layers := append(blocks, "pooled", "logits"); !slices.Contains(layers, invert) {
+			return usage("--invert %s: accepted for %s are %s", invert, net.Arch, strings.Join(layers, ", "))
+		}
+	}
+	return nil
 }
 
 // learnFeatures trains in a folder, or in one that is gone afterwards.

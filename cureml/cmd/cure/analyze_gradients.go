@@ -29,7 +29,7 @@ threshold for all layers.`,
 			fs.Float64Var(&c.Percentile, "percentile", c.Percentile, "share of the weights with the least prominence, which are not updated")
 			fs.Float64Var(&c.Alpha, "alpha", c.Alpha, "weight of the natural gradient in the prominence")
 		},
-		check: func() error {
+		check: func(*pflag.FlagSet) error {
 			if _, err := f.pgd(); err != nil {
 				return err
 			}

@@ -28,7 +28,7 @@ gradient and random signs. The planes take one forward pass for each of their po
 			addSize(fs, &o.StepSize, "step-size", "step of the attack")
 			fs.IntVar(&o.Steps, "steps", o.Steps, "steps of the attack")
 		},
-		check: func() error { return o.Validate() },
+		check: func(*pflag.FlagSet) error { return o.Validate() },
 		run: func(ctx context.Context, job analyzeJob) (analysis.Result, error) {
 			o.Seed = job.Seed
 			return result(analysis.MeasureLandscape(ctx, job.Device, job.Networks, job.Set, o))

@@ -23,7 +23,7 @@ approximation at the image; the curvature along the gradient's sign that curvatu
 			fs.Float64Var(&o.H, "h", o.H, "Euclidean length of the step that the curvature is measured over")
 			fs.IntVar(&o.Profile, "profile", o.Profile, "points of the loss along the gradient's sign")
 		},
-		check: func() error { return o.Validate() },
+		check: func(*pflag.FlagSet) error { return o.Validate() },
 		run: func(ctx context.Context, job analyzeJob) (analysis.Result, error) {
 			o.Seed = job.Seed
 			return result(analysis.MeasureLinearity(ctx, job.Device, job.Networks, job.Set, o))

@@ -20,7 +20,7 @@ absolute values) to that of the image (largest change of a value) that gradient 
 			addSize(fs, &o.StepSize, "step-size", "step of the ascent")
 			fs.IntVar(&o.Steps, "steps", o.Steps, "steps of the ascent")
 		},
-		check: func() error { return o.Validate() },
+		check: func(*pflag.FlagSet) error { return o.Validate() },
 		run: func(ctx context.Context, job analyzeJob) (analysis.Result, error) {
 			o.Seed = job.Seed
 			return result(analysis.MeasureLipschitz(ctx, job.Device, job.Networks, job.Set, o))

@@ -33,7 +33,7 @@ released+percentile=0.5; agreements are with the first rule. Networks without a 
 			f.addAttack(fs)
 			fs.StringVar(&rules, "rules", "paper,released", "ways to choose what is conserved, with commas between")
 		},
-		check: func() error {
+		check: func(*pflag.FlagSet) error {
 			if _, err := f.attack(); err != nil {
 				return err
 			}

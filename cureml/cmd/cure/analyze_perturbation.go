@@ -31,7 +31,7 @@ image that any of them finds counts. With --state a stopped command goes on wher
 			fs.IntVar(&examples, "examples", 5, "images to show with their perturbations")
 			fs.StringVar(&state, "state", "", "files, one per network, that a repeated command goes on from")
 		},
-		check: func() (err error) {
+		check: func(*pflag.FlagSet) (err error) {
 			if steps < 0 || examples < 0 || examples > 12 {
 				return usage("--steps %d, --examples %d: want 0 or more steps, and 0 to 12 examples", steps, examples)
 			}

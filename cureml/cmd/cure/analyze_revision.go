@@ -25,7 +25,7 @@ their weights by block.`,
 			f.add(fs)
 			fs.StringVar(&attack, "attack", "pgd20", "attack by which robust accuracy is measured")
 		},
-		check: func() error {
+		check: func(*pflag.FlagSet) error {
 			if f.run == "" {
 				return usage("--run is missing: the folder of a run of CURE with snapshots (cure train --set save_every=N)")
 			}

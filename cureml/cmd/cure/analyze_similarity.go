@@ -33,13 +33,16 @@ mean over the layers of each layer and its counterpart; all pairs are in the JSO
 			fs.IntVar(&opt.Directions, "directions", 20, "singular directions of svcca")
 			fs.Float64Var(&opt.Threshold, "threshold", 1, "bandwidth of the RBF kernel, in medians of the distance")
 		},
-		check: func() (err error) {
+		check: func(*pflag.FlagSet) (err error) {
 			if opt.Batch < 1 || opt.Minibatch < 4 || opt.Directions < 1 || !(opt.Threshold > 0) {
 				return usage("--batch %d, --minibatch %d, --directions %d, --threshold %v: want at least 1, 4, 1 and more than 0",
 					opt.Batch, opt.Minibatch, opt.Directions, opt.Threshold)
 			}
 			if measures != "all" {
-				opt.Measures = strings.Split(measures, ",")
+				opt.Measures = words(measures)
+				if opt.Measures == nil {
+					return usage("--measures is empty: accepted are all, %s", strings.Join(analysis.SimilarityMeasures(), ", "))
+				}
 			}
 			for _, m := range opt.Measures {
 				if !slices.Contains(analysis.SimilarityMeasures(), m) {

@@ -16,7 +16,7 @@ func analyzeSparsity() analyzeCommand {
 of the perturbations that fool the network.`),
 		example: `  cure analyze sparsity --records 0:32 --attack fgsm --out sparsity`,
 		flags:   func(fs *pflag.FlagSet) { addAttacks(fs, &o.Attacks, "the attacks") },
-		check:   func() error { return wantAttacks(o.Attacks) },
+		check:   func(*pflag.FlagSet) error { return wantAttacks(o.Attacks) },
 		run: func(ctx context.Context, job analyzeJob) (analysis.Result, error) {
 			o.Seed = job.Seed
 			return result(analysis.MeasureSparsity(ctx, job.Device, job.Networks, job.Set, o))

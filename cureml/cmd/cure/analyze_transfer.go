@@ -16,7 +16,7 @@ func analyzeTransfer() analyzeCommand {
 'cure attack' does the same for models that need not have tables and pictures.`),
 		example: `  cure analyze transfer --records 0:32 --attack fgsm --out transfer`,
 		flags:   func(fs *pflag.FlagSet) { addAttacks(fs, &o.Attacks, "the attacks") },
-		check:   func() error { return wantAttacks(o.Attacks) },
+		check:   func(*pflag.FlagSet) error { return wantAttacks(o.Attacks) },
 		run: func(ctx context.Context, job analyzeJob) (analysis.Result, error) {
 			o.Seed = job.Seed
 			return result(analysis.MeasureTransfer(ctx, job.Device, job.Networks, job.Set, o))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -60,8 +61,16 @@ func runAttack(cmd *cobra.Command, f transferFlags) error {
 	if len(f.weights) < 2 {
 		return usage("--weights: %d networks: want two or more with commas between; 'cure eval' attacks one", len(f.weights))
 	}
+	for i, weights := range f.weights {
+		if slices.Contains(f.weights[:i], weights) {
+			return usage("--weights: %s appears twice", weights)
+		}
+	}
 	if f.rows < 1 {
 		return usage("--rows %d: want at least 1", f.rows)
+	}
+	if err := differentOutputs([][2]string{{"json", f.json}, {"state", f.state}}); err != nil {
+		return err
 	}
 	for flag, path := range map[string]string{"json": f.json, "state": f.state} {
 		if err := checkOutput(flag, path); err != nil {

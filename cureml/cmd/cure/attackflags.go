@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/pflag"
 
@@ -43,6 +44,7 @@ func (f attackFlags) parse(typed *pflag.FlagSet) ([]attacks.Attack, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
+	presets := slices.Clone(list)
 	natural := true
 	for i := range list {
 		if list[i], err = list[i].With(o); err == nil {
@@ -61,6 +63,9 @@ func (f attackFlags) parse(typed *pflag.FlagSet) ([]attacks.Attack, error) {
 		if err != nil {
 			return nil, usageError{err}
 		}
+	}
+	if err := heededBy(presets, typed); err != nil {
+		return nil, err
 	}
 	return list, nil
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,6 +45,9 @@ func (f *benchFlags) check() error {
 	}
 	if f.most < 0 {
 		return usage("--most %s: want 0 or more", f.most)
+	}
+	if err := checkBackend(f.backend); err != nil {
+		return err
 	}
 	return checkOutput("json", f.json)
 }
@@ -178,30 +179,6 @@ func parseCounts(flag, text string) (list []int, err error) {
 		list = append(list, n)
 	}
 	return list, nil
-}
-
-// worker is this program once more.
-func worker(ctx context.Context) *exec.Cmd { return exec.CommandContext(ctx, itself(), benchWorker) }
-
-// itself is the path of this program.
-func itself() string {
-	self := "/proc/self/exe" // still the same program when the file was replaced meanwhile
-	if runtime.GOOS != "linux" {
-		if path, err := os.Executable(); err == nil {
-			self = path
-		}
-	}
-	return self
-}
-
-func newBenchWorker() *cobra.Command {
-	return &cobra.Command{Use: benchWorker, Hidden: true, Args: noArgs, RunE: func(*cobra.Command, []string) error {
-		replies := os.NewFile(3, "replies")
-		if info, err := replies.Stat(); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
-			return usage("this command is for 'cure bench' to start")
-		}
-		return bench.Work(os.Stdin, replies)
-	}}
 }
 
 func printBench(w io.Writer, r *bench.Result) {

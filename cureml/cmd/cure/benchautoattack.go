@@ -53,6 +53,17 @@ seconds, passes and verdicts on the same images, with as many threads. 'go doc .
 		if err := checkOutput("json", json); err != nil {
 			return err
 		}
+		if job.Rows < 1 {
+			return usage("--rows %d: want at least 1", job.Rows)
+		}
+		if err := checkBackend(job.Backend); err != nil {
+			return err
+		}
+		for _, name := range []string{"python", "threads"} {
+			if job.Official == "" && fs.Changed(name) {
+				return usage("--%s: it is for the official code: want --official too", name)
+			}
+		}
 		if job.Official != "" {
 			if err := exists("--official", job.Official); err != nil {
 				return err
@@ -77,11 +88,14 @@ seconds, passes and verdicts on the same images, with as many threads. 'go doc .
 			return err
 		}
 		job.Network = saved.State
+		if err := job.CheckOfficial(cmd.Context()); err != nil {
+			return usage("--official: %w", err)
+		}
 		show := newProgress(os.Stderr)
 		job.Progress = show.attack
 		result, err := bench.AutoAttack(cmd.Context(), job)
 		show.end()
-		if err != nil {
+		if result == nil {
 			return err
 		}
 		result.Report.Weights, result.Report.Records = saved.Path, [2]int{a, b}
@@ -91,7 +105,7 @@ seconds, passes and verdicts on the same images, with as many threads. 'go doc .
 			}
 		}
 		printAutoAttack(cmd.OutOrStdout(), result)
-		return nil
+		return err // of the official code
 	}
 	return cmd
 }

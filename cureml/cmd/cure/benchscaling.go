@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -35,6 +37,9 @@ steps (1 to 20), devices. The picture has a panel for each.`,
 		}
 		if err := checkOutput("png", png); err != nil {
 			return err
+		}
+		if png != "" && !strings.EqualFold(filepath.Ext(png), ".png") {
+			return usage("--png: %s: want a name that ends with .png", png)
 		}
 		numbers, err := parseCounts("devices", devices)
 		if err != nil {

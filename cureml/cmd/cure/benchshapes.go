@@ -32,6 +32,9 @@ to the kernel (dw), next to PyTorch where --python has it: milliseconds of each,
 		if err := f.check(); err != nil {
 			return err
 		}
+		if !slices.Contains([]string{"none", "auto", "pytorch"}, f.peers) {
+			return usage("--peers %s: want none, auto or pytorch: the others time no convolutions", f.peers)
+		}
 		peers, err := f.chosenPeers(cmd.Context())
 		if err != nil {
 			return err

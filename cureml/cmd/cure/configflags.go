@@ -87,6 +87,9 @@ func configFlags(fs *pflag.FlagSet) (apply func(config) error) {
 	arch := fs.String("arch", "", "architecture, such as resnet18 or wrn-28-10 (default resnet18)")
 	changes["arch"] = func(c config) error {
 		a, err := nn.Parse(*arch, 0, c.Arch.Classes)
+		if a.Name == c.Arch.Name { // such as that of --config, whose width and form stay
+			return err
+		}
 		c.Arch.Name, c.Arch.Width, c.Arch.NoFinalBN = a.Name, a.Width, false
 		return err
 	}
@@ -116,6 +119,9 @@ func configFlags(fs *pflag.FlagSet) (apply func(config) error) {
 		return nil
 	}
 	return func(c config) (err error) {
+		if err := heeded(fs, c.Method); err != nil {
+			return err
+		}
 		fs.Visit(func(flag *pflag.Flag) {
 			if change := changes[flag.Name]; change != nil && err == nil {
 				err = change(c)

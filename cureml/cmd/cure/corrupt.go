@@ -35,7 +35,7 @@ the seed, the corruption, the severity and the number of its record only.`) + "\
 			if err := checkFolder(out); err != nil {
 				return err
 			}
-			set, err := openSplit(args[0], split)
+			set, err := splitOf("PATH", args[0], split)
 			if err != nil {
 				return err
 			}

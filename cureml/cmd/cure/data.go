@@ -36,8 +36,8 @@ func newDataList() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list [FOLDER...]",
 		Short: "List the data sets that are found, and those that can be downloaded",
-		Long: `List the embedded data set, those found in the folders given, in $CURE_DATA, in ./data-raw and in the user's cache,
-and those that 'cure data download' fetches.`,
+		Long: `List the embedded data set, those found in the folders given, in $CURE_DATA, in data-raw here and in the
+checkout, and in the user's cache, and those that 'cure data download' fetches.`,
 		Example: `  cure data list
   cure data list data-raw`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -92,8 +92,8 @@ func newDataInfo() *cobra.Command {
 			if _, err := os.Stat(filepath.Join(args[0], "labels.npy")); err == nil {
 				return describeCorrupted(cmd.OutOrStdout(), args[0])
 			}
-			train, trainErr := openSplit(args[0], "train")
-			test, testErr := openSplit(args[0], "test")
+			train, trainErr := splitOf("PATH", args[0], "train")
+			test, testErr := splitOf("PATH", args[0], "test")
 			switch {
 			case trainErr != nil && testErr != nil:
 				return trainErr

@@ -12,17 +12,32 @@ import (
 
 const backendHelp = "xla, cuda, go or xla:/path/to/plugin.so (default: what is there)"
 
-// openBackend opens the backend of a --backend flag. What the user named and cannot be opened is wrong usage.
+// checkBackend is a usage error for a --backend that does not exist.
+func checkBackend(name string) error {
+	if name == "" {
+		return nil
+	}
+	if err := backend.CheckName(name); err != nil {
+		return usage("--backend: %w", err)
+	}
+	return nil
+}
+
+// openBackend opens the backend of a --backend flag. One that exists and cannot be opened is a failure: another node of a
+// cluster may do better.
 func openBackend(name string) (compute.Backend, error) { return openDevices(name, 1) }
 
 // openDevices is openBackend with the value of a --devices flag.
 func openDevices(name string, devices int) (compute.Backend, error) {
+	if err := checkBackend(name); err != nil {
+		return nil, err
+	}
 	b, err := backend.Open(backend.Options{Name: name, Log: os.Stderr, Deterministic: true, Devices: devices})
 	if err != nil && devices > 1 {
 		return nil, usage("--devices %d: %w", devices, err)
 	}
 	if err != nil && name != "" {
-		return nil, usage("--backend: %w", err)
+		return nil, fmt.Errorf("--backend %s: %w", name, err)
 	}
 	return b, err
 }

@@ -145,6 +145,9 @@ func (f evalFlags) checkOutputs() error {
 	if !slices.Contains([]string{"quick", "full", "off"}, f.diagnose) {
 		return usage("--diagnose %q: accepted are quick, full, off", f.diagnose)
 	}
+	if err := differentOutputs([][2]string{{"json", f.json}, {"card", f.card}, {"state", f.state}, {"save", f.save}}); err != nil {
+		return err
+	}
 	for flag, path := range map[string]string{"json": f.json, "card": f.card, "state": f.state} {
 		if err := checkOutput(flag, path); err != nil {
 			return err

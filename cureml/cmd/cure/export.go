@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -22,10 +23,10 @@ func newExport() *cobra.Command {
 	var classes int
 	var force bool
 	cmd := &cobra.Command{
-		Use:   "export RUN|FILE",
+		Use:   "export RUN|FILE|zoo:NAME",
 		Short: "Write weights as safetensors with PyTorch's names and layouts",
-		Long: `Write weights as safetensors with PyTorch's names and layouts, from a run folder (finished or not) or from a file
-(safetensors, .pt, .pth). Of a CURE run, --network revision writes the revision model.
+		Long: `Write weights as safetensors with PyTorch's names and layouts, from a run folder (finished or not), from a file
+(safetensors, .pt, .pth) or from a shipped network, zoo:NAME. Of a CURE run, --network revision writes the revision model.
 
 --shard splits the tensors over files of at most that size, OUT-00001-of-00003.safetensors and so on, with an index that
 every command here and Hugging Face's libraries read: OUT.safetensors.index.json.
@@ -102,6 +103,9 @@ func checkExport(out string, force bool) error {
 	if err := checkOutput("out", out); err != nil {
 		return err
 	}
+	if ext := strings.ToLower(filepath.Ext(out)); ext == ".pt" || ext == ".pth" {
+		return usage("--out: %s: safetensors is written, which PyTorch does not read from a %s file: want a name such as model.safetensors", out, ext)
+	}
 	switch info, err := os.Lstat(out); {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -122,7 +126,7 @@ func (f *networkFlags) dict(classes int, typed bool) (*weights.Dict, []string, e
 	switch {
 	case f.isRun():
 		s, err = cureml.LoadRun(f.weights, f.network)
-	case typed:
+	case typed, strings.HasPrefix(f.weights, cureml.ZooPrefix):
 		s, err = f.load(classes)
 	default:
 		return convert(f.weights)

@@ -29,6 +29,9 @@ func (f *networkFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.network, "network", cureml.Student, "of a run folder: student, best, or one that its method keeps beside them, such as revision or average")
 }
 
+// zooArch is what shipped networks are.
+const zooArch = "resnet18"
+
 // isRun says whether the weights are those of a run folder, which knows its network.
 func (f *networkFlags) isRun() bool {
 	info, err := os.Stat(f.weights)
@@ -43,6 +46,14 @@ func (f *networkFlags) check(what string, typed *pflag.FlagSet) error {
 	a, err := f.parse(10)
 	if err != nil {
 		return err
+	}
+	if strings.HasPrefix(f.weights, cureml.ZooPrefix) {
+		switch {
+		case typed.Changed("arch") && a.Name != zooArch, typed.Changed("width") && a.Width != zoo.Width:
+			return usage("--arch, --width: %s is a %s of width %d", f.weights, zooArch, zoo.Width)
+		case typed.Changed("mean") || typed.Changed("std"):
+			return usage("--mean, --std: %s gets images as they are", f.weights)
+		}
 	}
 	if !f.isRun() {
 		if typed.Changed("network") {

@@ -31,6 +31,22 @@ func checkOutput(flag, path string) error {
 	return nil
 }
 
+// differentOutputs refuses two results in one file; each has its flag and its path.
+func differentOutputs(results [][2]string) error {
+	flags := map[string]string{}
+	for _, r := range results {
+		flag, path := r[0], filepath.Clean(r[1])
+		if info, err := os.Stat(path); r[1] == "" || err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+			continue // none, or a device, which takes several
+		}
+		if other, taken := flags[path]; taken {
+			return usage("--%s and --%s: both would be %s: want two files", other, flag, path)
+		}
+		flags[path] = flag
+	}
+	return nil
+}
+
 // writeJSON is writeFile for v as JSON.
 func writeJSON(path string, v any) error {
 	text, err := json.Marshal(v)

@@ -12,6 +12,7 @@ import (
 
 	"cure/attacks"
 	"cure/cureml"
+	"cure/cureml/study"
 	"cure/cureml/zoo"
 	"cure/data"
 	"cure/data/mini"
@@ -19,8 +20,11 @@ import (
 
 const dataHelp = "mini, or a file or folder with CIFAR-10, CIFAR-100 or SVHN"
 
-// openSplit reads one split of "mini" or of what lies at a path.
-func openSplit(ref, split string) (*data.Set, error) {
+// openSplit reads one split of "mini" or of what lies at the path of --data.
+func openSplit(ref, split string) (*data.Set, error) { return splitOf("--data", ref, split) }
+
+// splitOf is openSplit for a path that what names in errors.
+func splitOf(what, ref, split string) (*data.Set, error) {
 	if split != "train" && split != "test" {
 		return nil, usage("--split %q: accepted are train, test", split)
 	}
@@ -30,7 +34,7 @@ func openSplit(ref, split string) (*data.Set, error) {
 	case ref == "mini":
 		return mini.Test(), nil
 	}
-	if err := exists("--data", ref); err != nil {
+	if err := exists(what, ref); err != nil {
 		return nil, usage("%w; also accepted is mini", err)
 	}
 	return data.Open(ref, split)
@@ -75,17 +79,6 @@ func exists(what, path string) error {
 	return nil
 }
 
-// dataFolders are the places where data sets are looked for, without the embedded one: those given, then $CURE_DATA, then
-// ./data-raw and the user's cache, where downloads go.
-func dataFolders(given []string) []string {
-	folders := append(slices.Clone(given), filepath.SplitList(os.Getenv("CURE_DATA"))...)
-	folders = append(folders, "data-raw")
-	if dir, err := downloadFolder(); err == nil && !slices.Contains(folders, dir) {
-		folders = append(folders, dir)
-	}
-	return folders
-}
-
 // downloadFolder is where downloads go by default: the first folder of $CURE_DATA, else cure/data in the user's cache.
 func downloadFolder() (string, error) {
 	if list := filepath.SplitList(os.Getenv("CURE_DATA")); len(list) > 0 && list[0] != "" {
@@ -102,7 +95,7 @@ func downloadFolder() (string, error) {
 func describeSets(given []string) []string {
 	lines := []string{fmt.Sprintf("%-12s mini: %s, embedded", "data", mini.Name)}
 	var empty []string
-	for _, folder := range dataFolders(given) {
+	for _, folder := range append(slices.Clone(given), study.DataFolders()...) {
 		found := data.Find(folder)
 		for _, f := range found {
 			lines = append(lines, fmt.Sprintf("%-12s %s: %s (%s)", "", f.Path, f.Name, strings.Join(f.Split, ", ")))

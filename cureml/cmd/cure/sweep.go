@@ -55,8 +55,10 @@ func asUsage(err error) error {
 	return usageError{err}
 }
 
-// sweepEnv is what sweeps compute with.
-func sweepEnv(backend string, log io.Writer) sweep.Env {
+// sweepEnv is what sweeps compute with. Paths of data sets are those of the machine that planned; moved is "" or
+// FROM=TO, which say that what lay below FROM there lies below TO here.
+func sweepEnv(backend, moved string, log io.Writer) sweep.Env {
+	from, to, _ := strings.Cut(moved, "=")
 	return sweep.Env{
 		Log: log,
 		OpenSets: func(preset, ref string) (cureml.Sets, error) {
@@ -65,7 +67,7 @@ func sweepEnv(backend string, log io.Writer) sweep.Env {
 			case err != nil:
 				return cureml.Sets{}, err
 			case ref != "":
-				return openSets(ref)
+				return openSets(sweep.Moved(ref, from, to))
 			case p.Name == recipes.Paper.Name:
 				return benchmark.SetsOf("CIFAR-10")()
 			}
@@ -85,73 +87,15 @@ func sweepEnv(backend string, log io.Writer) sweep.Env {
 }
 
 // openSweep reads the sweep of --out.
-func openSweep(out, backend string, log io.Writer) (*sweep.Sweep, error) {
+func openSweep(out, backend, moved string, log io.Writer) (*sweep.Sweep, error) {
 	if out == "" {
 		return nil, usage("--out is missing: the folder of the sweep")
 	}
-	s, err := sweep.Open(filepath.Clean(out), sweepEnv(backend, log))
-	return s, asUsage(err)
-}
-
-// Variables in which engines say which task of an array a process is.
-var indexVariables = []string{"SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"}
-
-func newSweepTask() *cobra.Command {
-	var out, backend string
-	var index int
-	cmd := &cobra.Command{
-		Use:   "task",
-		Short: "Do one task of a sweep, or go on with it",
-		Long: `Do one task of a sweep, or go on with it. Its index comes from --index or from ` + strings.Join(indexVariables, " or ") + `. A
-task that is done ends at once. One that another process is at work on waits for that, and so does one that needs a network
-which is being trained; where that process dies, this one takes over. An evaluation whose network nobody trains trains it.`,
-		Example: `  cure sweep plan --preset ci --methods natural --epochs 1 --shard 4 --out sweep
-  cure sweep task --index 0 --out sweep`,
-		Args: noArgs,
+	s, err := sweep.Open(filepath.Clean(out), sweepEnv(backend, moved, log))
+	if errors.Is(err, sweep.ErrNone) {
+		return nil, usageError{err}
 	}
-	fs := cmd.Flags()
-	fs.StringVar(&out, "out", "", "folder of the sweep")
-	fs.IntVar(&index, "index", -1, "number of the task")
-	fs.StringVar(&backend, "backend", "", backendHelp)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := openSweep(out, backend, os.Stderr)
-		if err != nil {
-			return err
-		}
-		if !fs.Changed("index") {
-			if index, err = indexFromEnv(); err != nil {
-				return err
-			}
-		}
-		t, err := s.Task(index)
-		if err != nil {
-			return asUsage(err)
-		}
-		show := newProgress(os.Stderr)
-		s.Progress = show.attack
-		err = s.Do(cmd.Context(), t)
-		show.end()
-		if err == nil {
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: done\n", t.Name)
-		}
-		return err
-	}
-	return cmd
-}
-
-func indexFromEnv() (int, error) {
-	for _, name := range indexVariables {
-		text := os.Getenv(name)
-		if text == "" {
-			continue
-		}
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			return 0, usage("%s %q: want the number of a task", name, text)
-		}
-		return n, nil
-	}
-	return 0, usage("--index is missing, and so are %s: which task?", strings.Join(indexVariables, " and "))
+	return s, err // of a file system, say, that another attempt finds well
 }
 
 func newSweepRun() *cobra.Command {
@@ -174,7 +118,7 @@ what they print goes to files in the folder logs. Interrupted, the same command 
 		if jobs < 1 {
 			return usage("--jobs %d: want at least 1", jobs)
 		}
-		s, err := openSweep(out, backend, os.Stderr)
+		s, err := openSweep(out, backend, "", os.Stderr)
 		if err != nil {
 			return err
 		}
@@ -208,7 +152,7 @@ in work. --all lists all of them.`,
 	cmd.Flags().StringVar(&out, "out", "", "folder of the sweep")
 	cmd.Flags().BoolVar(&all, "all", false, "list all tasks")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := openSweep(out, "", nil)
+		s, err := openSweep(out, "", "", nil)
 		if err != nil {
 			return err
 		}
@@ -242,7 +186,8 @@ func newSweepMerge() *cobra.Command {
 		Use:   "merge",
 		Short: "Merge the shards of a sweep into reports, cards and tables",
 		Long: `Merge the shards of a sweep into one report for each evaluation, and into cards and a table for each data set, of the
-rows whose tasks are done. It may be called while tasks are in work; the exit code is 1 while some are missing.`,
+rows whose tasks are done. It may be called while tasks are in work; the exit code is 1 while some are missing, and where a
+shard is damaged or of other weights, which is named and keeps the other rows from nothing.`,
 		Example: `  cure sweep plan --preset ci --methods natural --epochs 1 --shard 4 --out sweep
   cure sweep run --out sweep
   cure sweep merge --out sweep`,
@@ -250,7 +195,7 @@ rows whose tasks are done. It may be called while tasks are in work; the exit co
 	}
 	cmd.Flags().StringVar(&out, "out", "", "folder of the sweep")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := openSweep(out, "", nil)
+		s, err := openSweep(out, "", "", nil)
 		if err != nil {
 			return err
 		}
@@ -261,9 +206,9 @@ rows whose tasks are done. It may be called while tasks are in work; the exit co
 
 // mergeSweep merges and prints the tables.
 func mergeSweep(cmd *cobra.Command, s *sweep.Sweep) error {
-	m, err := s.Merge(cmd.Context())
-	if err != nil {
-		return err
+	m, failed := s.Merge(cmd.Context())
+	if m == nil {
+		return failed
 	}
 	for _, dir := range m.Tables {
 		text, err := os.ReadFile(filepath.Join(dir, "table.txt"))
@@ -271,6 +216,9 @@ func mergeSweep(cmd *cobra.Command, s *sweep.Sweep) error {
 			return err
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s\n%s", dir, text)
+	}
+	if failed != nil {
+		return failed
 	}
 	if n := len(m.Missing); n > 0 {
 		return fmt.Errorf("%d of %d rows are not whole: %s", n, n+len(m.Cards), strings.Join(m.Missing, ", "))

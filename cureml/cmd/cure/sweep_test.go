@@ -60,3 +60,26 @@ func TestSweep(t *testing.T) {
 	}
 	wantFailure(t, finish(t, command(dir, append(kube, "--memory", "8G")...)), 2, `memory "8G": want a size such as 8Gi`)
 }
+
+// TestSweepMoved: a task finds data where --moved says that they lie now.
+func TestSweepMoved(t *testing.T) {
+	dir := t.TempDir()
+	here, there := filepath.Join(dir, "here"), filepath.Join(dir, "there")
+	if err := os.Mkdir(here, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	writeImages(t, filepath.Join(here, "images.bin"), 64)
+	cure(t, dir, strings.Fields("sweep plan --preset ci --methods natural --epochs 1 --data here/images.bin --out s")...)
+	kube := strings.Fields("sweep kubernetes --out s --dir /sweeps/s --mount /sweeps --claim sweeps --image cure:1")
+	if o := cure(t, dir, kube...); !strings.Contains(o.stdout, `"--moved", "`+dir+`=/sweeps"`) {
+		t.Errorf("manifest:\n%s", o.stdout)
+	}
+	if err := os.Rename(here, there); err != nil {
+		t.Fatal(err)
+	}
+	task := strings.Fields("sweep task --out s --index 0")
+	wantFailure(t, finish(t, command(dir, task...)), 2, filepath.Join(here, "images.bin")+": no such file or folder")
+	if o := cure(t, dir, append(task, "--moved", here+"="+there)...); o.stdout != "images-natural-resnet18-w2-s0-train: done\n" {
+		t.Errorf("standard output %q", o.stdout)
+	}
+}

@@ -24,13 +24,13 @@ func (f *clusterFlags) add(fs *pflag.FlagSet, memory string) {
 	fs.StringVar(&f.Name, "name", "cure-sweep", "name of the job")
 	fs.IntVar(&f.Parallel, "parallel", 8, "tasks at a time, at most")
 	fs.IntVar(&f.CPUs, "cpus", 4, "CPU cores of a task")
-	fs.IntVar(&f.GPUs, "gpus", 0, "NVIDIA GPUs of a task")
+	fs.IntVar(&f.GPUs, "gpus", 0, "NVIDIA GPUs of a task, 0 or 1: with one it computes on XLA's CUDA plugin, or fails")
 	fs.StringVar(&f.Memory, "memory", memory, "memory of a task")
 }
 
 // job completes the description with what the sweep says.
 func (f *clusterFlags) job() (j deploy.Job, s *sweep.Sweep, err error) {
-	if s, err = openSweep(f.out, "", nil); err != nil {
+	if s, err = openSweep(f.out, "", "", nil); err != nil {
 		return j, nil, err
 	}
 	j = f.Job
@@ -88,7 +88,8 @@ func newSweepKubernetes() *cobra.Command {
 		Use:   "kubernetes",
 		Short: "Write the manifest that runs a sweep as a Kubernetes Indexed Job",
 		Long: `Write the manifest of an Indexed Job to standard output, for 'kubectl apply -f -'. Its pods mount the volume of --claim at
---mount, where --dir names the folder of the sweep. cureml/deploy has the Containerfile of the image.`,
+--mount, where --dir names the folder of the sweep. Data sets are looked for in the folder data of the volume; those that
+the grid names by their paths must lie on it. cureml/deploy has the Containerfile of the image.`,
 		Example: `  cure sweep plan --preset ci --methods natural --epochs 1 --shard 4 --out sweep
   cure sweep kubernetes --image registry.example/cure:1 --claim sweeps --mount /sweeps --dir /sweeps/table --gpus 1 --out sweep`,
 		Args: noArgs,
@@ -101,9 +102,12 @@ func newSweepKubernetes() *cobra.Command {
 	fs.IntVar(&f.Retries, "retries", 3, "how often a failed task is tried again")
 	fs.StringVar(&f.Namespace, "namespace", "", "namespace (default kubectl's)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		j, _, err := f.job()
+		j, s, err := f.job()
 		if err != nil {
 			return err
+		}
+		if j.Planned, err = s.Volume(j.Dir, j.Mount); err != nil {
+			return asUsage(err)
 		}
 		text, err := j.Kubernetes()
 		if err != nil {

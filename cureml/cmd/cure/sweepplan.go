@@ -97,7 +97,7 @@ func newSweepPlan() *cobra.Command {
 the folder as it is; another grid is refused.
 
 Estimates are operations of convolutions divided by --gflops, what the device gets through in steps of adversarial training:
-135 was measured for two cores of a Xeon. For another device, time such steps with 'cure bench --only trades-step', and
+` + fmt.Sprint(sweep.DefaultGFLOPS) + ` was measured for two cores of a Xeon. For another device, time such steps with 'cure bench --only trades-step', and
 multiply the images a second by 1.89 at width 16 and by 30.0 at width 64. Attacks take less where they break images.`,
 		Example: `  cure sweep plan --preset ci --methods natural,trades --epochs 1 --seeds 0,1 --shard 4 --out sweep
   cure sweep plan --preset ci --methods natural,trades --epochs 1 --seeds 0,1 --shard 4 --gflops 30 --out sweep`,
@@ -121,7 +121,10 @@ multiply the images a second by 1.89 at width 16 and by 30.0 at width 64. Attack
 		if err != nil {
 			return err
 		}
-		s, err := sweep.Create(filepath.Clean(out), g, sweepEnv("", nil))
+		if g, err = g.Anchor(); err != nil {
+			return err
+		}
+		s, err := sweep.Create(filepath.Clean(out), g, sweepEnv("", "", nil))
 		if err != nil {
 			return asUsage(err)
 		}

@@ -32,7 +32,16 @@ func TestTrain(t *testing.T) {
 			if method == "cure-eff" || method == "dafa" { // which begin with another epoch
 				length, steps = length+" --epochs 2", "4"
 			}
-			o := cure(t, dir, strings.Fields("train --method "+method+" --out run --init w.safetensors --teacher w.safetensors --natural-teacher w.safetensors"+length)...)
+			m, err := cureml.NewMethod(cureml.Defaults(method))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for flag, role := range map[string]string{" --teacher": cureml.RobustTeacher, " --natural-teacher": cureml.NaturalTeacher} {
+				if learnsFrom(m, role) {
+					length += flag + " w.safetensors"
+				}
+			}
+			o := cure(t, dir, strings.Fields("train --method "+method+" --out run --init w.safetensors"+length)...)
 			if !strings.HasPrefix(o.stdout, method+": "+steps+" steps in ") || !strings.HasSuffix(o.stdout, "weights in run/final.safetensors\n") {
 				t.Errorf("standard output %q", o.stdout)
 			}
@@ -52,7 +61,7 @@ func TestTrain(t *testing.T) {
 				case cureml.Strategy: // its logits are actions
 					wantFailure(t, finish(t, command(dir, args...)), 1, "classes, the data has 10")
 				case cureml.Best:
-					wantFailure(t, finish(t, command(dir, args...)), 1, "only runs with a validation split select one")
+					wantFailure(t, finish(t, command(dir, args...)), 1, "only runs that evaluate a validation split select one")
 				default:
 					cure(t, dir, args...)
 				}
@@ -119,7 +128,7 @@ func TestTrainInterrupted(t *testing.T) {
 	cure(t, dir, "export", "run", "--out", "early.safetensors")
 	wantFailure(t, finish(t, command(dir, strings.Fields("train --resume --out run --lr 0.3")...)), 1, "was started with another config: schedule.max 0.2 -> 0.3")
 	wantFailure(t, finish(t, command(dir, strings.Fields("train --resume --out run --method cure")...)), 2, "--method cure: run holds a run of natural; leave --method out")
-	wantFailure(t, finish(t, command(dir, strings.Fields("export run --network best --out best.safetensors")...)), 1, "only runs with a validation split select one")
+	wantFailure(t, finish(t, command(dir, strings.Fields("export run --network best --out best.safetensors")...)), 1, "only runs that evaluate a validation split select one")
 
 	cure(t, dir, "train", "--resume", "--out", "run")
 	text, err := os.ReadFile(filepath.Join(dir, "run", "metrics.jsonl"))
