@@ -69,7 +69,7 @@ func Snapshots(dir string) (epochs []int, err error) {
 }
 
 // LoadSnapshot reads a network of the run in dir as it was after an epoch: Student, or the role of one that its method
-// keeps beside the student (Revision, Averaged, ...).
+// keeps beside the student (Revision, Averaged, ...). Where the run has none, the error is fs.ErrNotExist.
 func LoadSnapshot(dir, network string, epoch int) (*Saved, error) {
 	c, err := ReadConfig(dir)
 	if err != nil {
@@ -90,7 +90,7 @@ func LoadSnapshot(dir, network string, epoch int) (*Saved, error) {
 		}
 	}
 	if !slices.Contains(names, network) {
-		return nil, fmt.Errorf("cureml: %s: a run of method %s keeps no snapshots of %q: accepted are %s", dir, c.Method, network, strings.Join(names, ", "))
+		return nil, fmt.Errorf("cureml: %s: a run of method %s keeps no snapshots of %q: accepted are %s: %w", dir, c.Method, network, strings.Join(names, ", "), fs.ErrNotExist)
 	}
 	path := snapshotFile(dir, network, epoch)
 	s, warnings, err := nn.LoadFile(arch, path)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -121,9 +122,14 @@ func TestGather(t *testing.T) {
 		}
 	}
 	for _, task := range of {
-		flags := make(attacks.Flags, task.To-task.From)
-		put(task, &attacks.Report{Weights: "abc", Records: [2]int{task.From, task.To}, N: len(flags), Clean: attacks.Clean{Flags: flags},
-			Attacks: []*attacks.Result{{Name: "fgsm-rs+fgsm", RobustFlags: flags}}})
+		n := task.To - task.From
+		flags := make(attacks.Flags, n)
+		result := func(name string, losses []float32, stages ...*attacks.Result) *attacks.Result {
+			return &attacks.Result{Name: name, RobustFlags: flags, BrokenIn: slices.Repeat([]int{-1}, n), Losses: losses, Stages: stages}
+		}
+		losses := make([]float32, n)
+		put(task, &attacks.Report{Weights: "abc", Records: [2]int{task.From, task.To}, N: n, Clean: attacks.Clean{Flags: flags},
+			Attacks: []*attacks.Result{result("fgsm-rs+fgsm", nil, result("fgsm-rs", losses), result("fgsm", losses))}})
 	}
 	if r, err := s.gather(of, "abc"); err != nil || r.N != 8 || r.Records != [2]int{0, 8} {
 		t.Errorf("gathered %+v, %v", r, err)
