@@ -23,7 +23,7 @@ func (p *pass) kernel(x *Node, name string, out, k int) *Node {
 }
 
 // pixelChannels is how many channels images have at most. Their convolution stays float32 in a network that computes in
-// bfloat16: its numbers between 0.5 and 1 are 0.004 apart, more than half of an attack's step of 2/255, so that networks
+// bfloat16: its numbers between 0.5 and 1 are 0.004 apart, half of an attack's step of 2/255, so that networks
 // would be trained on other perturbations than those that the attack found.
 const pixelChannels = 4
 
