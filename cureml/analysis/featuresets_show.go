@@ -42,16 +42,15 @@ func (f *FeatureSets) Learned() (*viz.Figure, error) {
 
 // Tables are what the two networks see in the sets, and what is learned from these.
 func (f *FeatureSets) Tables() []*viz.Table {
-	percent := func(v float64) string { return fmt.Sprintf("%.1f", 100*v) }
 	seen := &viz.Table{Title: fmt.Sprintf("The sets, %d images of %s: what the networks see in them, in %%", f.N, f.Train),
 		Header: []string{"set", f.Natural + ": label", f.Natural + ": original class", f.Robust + ": label", f.Robust + ": original class", "L2 change"}}
 	learned := &viz.Table{Title: fmt.Sprintf("Natural training on each set: accuracy in %% on %d images of %s", f.TestN, f.Test), Header: []string{"set", "clean"}}
 	learned.Header = append(learned.Header, f.Attacks...)
 	for _, s := range f.Sets {
-		seen.Rows = append(seen.Rows, []string{s.Name, percent(s.NaturalSees), percent(s.NaturalSeesOriginal), percent(s.RobustSees), percent(s.RobustSeesOriginal), fmt.Sprintf("%.2f", s.Change)})
-		cells := []string{s.Name, percent(s.Clean)}
+		seen.Rows = append(seen.Rows, []string{s.Name, percents(s.NaturalSees), percents(s.NaturalSeesOriginal), percents(s.RobustSees), percents(s.RobustSeesOriginal), fmt.Sprintf("%.2f", s.Change)})
+		cells := []string{s.Name, percents(s.Clean)}
 		for _, v := range s.Attacked {
-			cells = append(cells, percent(v))
+			cells = append(cells, percents(v))
 		}
 		learned.Rows = append(learned.Rows, cells)
 	}

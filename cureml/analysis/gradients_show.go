@@ -17,7 +17,7 @@ func (g *Gradients) Tables() []*viz.Table {
 	}
 	for _, n := range g.Networks {
 		whole.Rows = append(whole.Rows, []string{n.Name, fmt.Sprintf("%.3f", n.NatLoss), fmt.Sprintf("%.3f", n.AdvLoss), fmt.Sprintf("%.3g", n.Nat[all]),
-			fmt.Sprintf("%.3g", n.Adv[all]), fmt.Sprintf("%.3f", n.Cosine[all]), inPercent(n.Conflict[all])})
+			fmt.Sprintf("%.3g", n.Adv[all]), fmt.Sprintf("%.3f", n.Cosine[all]), percents(n.Conflict[all])})
 	}
 	layers := &viz.Table{
 		Title: "Gradients by layer",
@@ -31,13 +31,11 @@ func (g *Gradients) Tables() []*viz.Table {
 	for _, n := range g.phases() {
 		for i, l := range g.Layers {
 			layers.Rows = append(layers.Rows, []string{n.Name, l.Name, fmt.Sprint(l.Size), fmt.Sprintf("%.3g", n.Nat[i]), fmt.Sprintf("%.3g", n.Adv[i]),
-				fmt.Sprintf("%.3f", n.Cosine[i]), inPercent(n.Conflict[i]), inPercent(n.NatSpread[i]), inPercent(n.Updated[i]), inPercent(n.UpdatedWhole[i])})
+				fmt.Sprintf("%.3f", n.Cosine[i]), percents(n.Conflict[i]), percents(n.NatSpread[i]), percents(n.Updated[i]), percents(n.UpdatedWhole[i])})
 		}
 	}
 	return []*viz.Table{whole, layers}
 }
-
-func inPercent(share float64) string { return fmt.Sprintf("%.1f", 100*share) }
 
 // phases are the first and the last network of a training, all where no epochs are known.
 func (g *Gradients) phases() []NetworkGradients {

@@ -92,7 +92,7 @@ func describeGradients(name string, images, gradients []float32, shown int) Inpu
 		x, g := rowOf(images, i, n), rowOf(gradients, i, n)
 		r.Alignment += alignment(x, g) / float64(n)
 		r.Smooth += lowFrequencies(g, 8) / float64(n)
-		lengths = append(lengths, lengthOf(g))
+		lengths = append(lengths, length(g))
 		if i < shown {
 			r.Maps = append(r.Maps, contrast(g)...)
 		}
@@ -119,24 +119,16 @@ func alignment(x, g []float32) float64 {
 		product += d * float64(g[k])
 		squares += d * d
 	}
-	length := lengthOf(g) * math.Sqrt(squares)
+	length := length(g) * math.Sqrt(squares)
 	if squares < 1e-12 || length == 0 {
 		return 0
 	}
 	return math.Abs(product) / length
 }
 
-func lengthOf(v []float32) float64 {
-	var squares float64
-	for _, x := range v {
-		squares += float64(x) * float64(x)
-	}
-	return math.Sqrt(squares)
-}
-
 // lowFrequencies is the share of an image's energy in the k x k lowest frequencies of its channels; 0 of nothing.
 func lowFrequencies(image []float32, k int) float64 {
-	whole := lengthOf(image)
+	whole := length(image)
 	if whole == 0 {
 		return 0
 	}

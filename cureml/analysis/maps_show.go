@@ -29,16 +29,9 @@ func (r *Inversions) Tables() []*viz.Table {
 		Header: []string{"network", "distance at the start", "distance reached", "pixel distance"},
 		Notes:  []string{"distance: |g(x') - g(x)| / |g(x)| of the representations g; pixel distance: root mean square of x' - x, pixels in [0, 1]; means over the images"}}
 	for _, n := range r.Networks {
-		t.Rows = append(t.Rows, []string{n.Name, fmt.Sprintf("%.3f", averageOf(n.Start)), fmt.Sprintf("%.3f", averageOf(n.Representation)), fmt.Sprintf("%.3f", averageOf(n.Pixels))})
+		t.Rows = append(t.Rows, []string{n.Name, fmt.Sprintf("%.3f", average(n.Start)), fmt.Sprintf("%.3f", average(n.Representation)), fmt.Sprintf("%.3f", average(n.Pixels))})
 	}
 	return []*viz.Table{t}
-}
-
-func averageOf(v []float64) (mean float64) {
-	for _, x := range v {
-		mean += x / float64(len(v))
-	}
-	return mean
 }
 
 // Pictures is [Inversions.Show].

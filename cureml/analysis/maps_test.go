@@ -117,7 +117,7 @@ func TestGradients(t *testing.T) {
 		want := make([]float64, 4)
 		for i := range 4 {
 			d := rowOf(direction, i, 4)
-			length := lengthOf(d)
+			length := length(d)
 			for k, v := range d {
 				unit := float64(v) / length
 				up[i*imageValues+k] += float32(h * unit)

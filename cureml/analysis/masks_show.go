@@ -21,12 +21,12 @@ func (m *Masks) Tables() []*viz.Table {
 		if len(v) == 0 {
 			return "–"
 		}
-		return inPercent(v[all])
+		return percents(v[all])
 	}
 	for _, n := range m.phases() {
 		for r, rule := range n.Rules {
-			whole.Rows = append(whole.Rows, []string{n.Name, m.Rules[r].Name, inPercent(rule.Conserved[all]), inPercent(rule.Dropped[all]),
-				optional(rule.Batches), inPercent(rule.First[all]), optional(rule.Before), inPercent(n.Unmoved[all])})
+			whole.Rows = append(whole.Rows, []string{n.Name, m.Rules[r].Name, percents(rule.Conserved[all]), percents(rule.Dropped[all]),
+				optional(rule.Batches), percents(rule.First[all]), optional(rule.Before), percents(n.Unmoved[all])})
 		}
 	}
 	last := m.Networks[len(m.Networks)-1]
@@ -40,10 +40,10 @@ func (m *Masks) Tables() []*viz.Table {
 	for i, l := range m.Layers {
 		next := "–"
 		if len(rule.Batches) > 0 {
-			next = inPercent(rule.Batches[i])
+			next = percents(rule.Batches[i])
 		}
-		layers.Rows = append(layers.Rows, []string{l.Name, fmt.Sprint(l.Size), inPercent(rule.Conserved[i]), inPercent(rule.ConservedWhole[i]),
-			inPercent(rule.Dropped[i]), next, inPercent(last.Unmoved[i])})
+		layers.Rows = append(layers.Rows, []string{l.Name, fmt.Sprint(l.Size), percents(rule.Conserved[i]), percents(rule.ConservedWhole[i]),
+			percents(rule.Dropped[i]), next, percents(last.Unmoved[i])})
 	}
 	return []*viz.Table{whole, layers}
 }

@@ -14,8 +14,8 @@ func (r *Revision) Tables() []*viz.Table {
 			"classes differ (%)", "KL(p_rev ‖ p)"},
 	}
 	for _, m := range r.Moments {
-		t.Rows = append(t.Rows, []string{m.Name, inPercent(m.Student.Nat), inPercent(m.Student.Robust), inPercent(m.Average.Nat),
-			inPercent(m.Average.Robust), inPercent(m.Disagree), fmt.Sprintf("%.3f", m.Divergence)})
+		t.Rows = append(t.Rows, []string{m.Name, percents(m.Student.Nat), percents(m.Student.Robust), percents(m.Average.Nat),
+			percents(m.Average.Robust), percents(m.Disagree), fmt.Sprintf("%.3f", m.Divergence)})
 	}
 	return []*viz.Table{t}
 }

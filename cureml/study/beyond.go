@@ -38,7 +38,7 @@ func (s *Study) Beyond(names ...string) (*Beyond, error) {
 			return nil, err
 		}
 	}
-	nets, err := s.networksOf(names)
+	nets, _, err := s.analysed(names)
 	if err != nil {
 		return nil, err
 	}

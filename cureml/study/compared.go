@@ -1,11 +1,6 @@
 package study
 
-import (
-	"strings"
-
-	"cure/cureml"
-	"cure/cureml/analysis"
-)
+import "cure/cureml"
 
 // Compared names the networks that the notebooks compare, for [Study.Attack] and its like: the shipped ones, and in preset
 // paper the runs natural, trades and cure of the quickstart, which are trained where they are not finished.
@@ -24,26 +19,4 @@ func (s *Study) Compared() ([]string, error) {
 		}
 	}
 	return names, nil
-}
-
-// networksOf reads networks to analyse, the shipped ones without the prefix in their names.
-func (s *Study) networksOf(names []string) ([]analysis.Network, error) {
-	var nets []analysis.Network
-	for _, name := range names {
-		n, err := s.Network(name)
-		if err != nil {
-			return nil, err
-		}
-		n.Name = strings.TrimPrefix(n.Name, cureml.ZooPrefix)
-		nets = append(nets, n)
-	}
-	return nets, nil
-}
-
-// sumsOf stands for networks in the key of [Remember].
-func sumsOf(nets []analysis.Network) (sums []string) {
-	for _, n := range nets {
-		sums = append(sums, n.Name, n.Sum())
-	}
-	return sums
 }

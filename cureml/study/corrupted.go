@@ -26,7 +26,7 @@ var corruptedImages = map[string]int{"ci": 16, "mini": 256, "paper": 0}
 // read from its file, and an interrupted measurement goes on where it was. tell, which may be nil, gets a line when a group
 // of corruptions is done.
 func (s *Study) Corruptions(networks []string, tell func(line string)) (*analysis.Corruptions, error) {
-	nets, err := s.networksOf(networks)
+	nets, sums, err := s.analysed(networks)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func (s *Study) Corruptions(networks []string, tell func(line string)) (*analysi
 		}
 		o.Names = slices.DeleteFunc(o.Names, func(name string) bool { return !slices.Contains(o.Folder.Names, name) })
 	}
-	key := []any{sumsOf(nets), set.Name, set.Len(), o.Names, source}
+	key := []any{sums, set.Name, set.Len(), o.Names, source}
 	o.Progress = sayGroups(tell)
 	r, err := Remember(s, "corruptions", key, func(ctx context.Context) (*analysis.Corruptions, error) {
 		device, err := s.Backend()

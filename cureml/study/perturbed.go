@@ -43,7 +43,7 @@ func (s *Study) Searches(norm attacks.Norm) ([]attacks.Attack, error) {
 // test images. What was found before is read from its file, and an interrupted measurement goes on where it was. tell, which
 // may be nil, gets a line when a search is done.
 func (s *Study) Perturbations(networks []string, norm attacks.Norm, tell func(line string)) (*analysis.Perturbations, error) {
-	nets, err := s.networksOf(networks)
+	nets, sums, err := s.analysed(networks)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (s *Study) Perturbations(networks []string, norm attacks.Norm, tell func(li
 	if o.Attacks, err = s.Searches(norm); err != nil {
 		return nil, err
 	}
-	key := []any{sumsOf(nets), set.Name, set.Len(), o.Attacks, o.Examples}
+	key := []any{sums, set.Name, set.Len(), o.Attacks, o.Examples}
 	r, err := Remember(s, "perturbations", key, func(ctx context.Context) (*analysis.Perturbations, error) {
 		device, err := s.Backend()
 		if err != nil {
