@@ -91,26 +91,40 @@ type overridable interface {
 	with(ball Ball, o Override) Method // o without norm and eps
 }
 
-// refuses names the first setting of o that would change what kind of attack this is, in a way that it has not.
-func (a Attack) refuses(o Override) error {
-	var takes []string
+// Takes are the settings of an Override beside norm and eps that the attack heeds: step size, steps, queries, restarts, EOT,
+// start, loss, best, target.
+func (a Attack) Takes() []string {
 	switch m := a.Method.(type) {
 	case PGD:
-		takes = m.takes()
-		if a.oneStep {
-			takes = []string{"loss", "target", "EOT"}
-			if m.Start != None {
-				takes = []string{"step size", "restarts", "loss", "target", "EOT"}
-			}
+		switch {
+		case a.oneStep && m.Start != None:
+			return []string{"step size", "restarts", "loss", "target", "EOT"}
+		case a.oneStep:
+			return []string{"loss", "target", "EOT"}
 		}
+		return m.takes()
 	case overridable:
-		takes = m.takes()
+		return m.takes()
 	case Ensemble:
-		if m.inBall == nil {
-			return nil // its stages say
+		var all []string
+		for _, stage := range m.Stages {
+			all = append(all, stage.Takes()...)
 		}
-		takes = []string{"steps", "queries", "restarts", "EOT"}
+		if m.inBall != nil { // a version has losses of its own
+			all = slices.DeleteFunc(all, func(name string) bool { return name == "loss" })
+		}
+		slices.Sort(all)
+		return slices.Compact(all)
 	}
+	return nil
+}
+
+// refuses names the first setting of o that would change what kind of attack this is, in a way that it has not.
+func (a Attack) refuses(o Override) error {
+	if e, ok := a.Method.(Ensemble); ok && e.inBall == nil {
+		return nil // its stages say
+	}
+	takes := a.Takes()
 	for _, given := range []struct {
 		name string
 		is   bool

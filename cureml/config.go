@@ -21,7 +21,7 @@ import (
 type Config struct {
 	Method string  `json:"method"`
 	Arch   nn.Arch `json:"arch"`
-	// Data is what the images were read from: "mini", or a file or folder.
+	// Data is what the images were read from: EmbeddedData, or a file or folder.
 	Data string `json:"data"`
 	// Init is a checkpoint to start from, "" for random weights.
 	Init   string `json:"init,omitempty"`
@@ -113,11 +113,14 @@ const (
 	NaturalTeacher = "natural_teacher"
 )
 
+// EmbeddedData is the reference of the images inside the program, package data/mini.
+const EmbeddedData = "mini"
+
 // Defaults is the recipe of a method for a small machine: one-cycle SGD, batch 128, and the method's own parameters as
 // published.
 func Defaults(method string) Config {
 	c := Config{
-		Method: method, Data: "mini", Epochs: 10, Batch: 128, Augment: true,
+		Method: method, Data: EmbeddedData, Epochs: 10, Batch: 128, Augment: true,
 		Schedule: optim.OneCycle(0.2, 0.3),
 		SGD:      optim.SGD{Momentum: 0.9, WeightDecay: 5e-4, Nesterov: true},
 		Attack:   AttackConfig{Norm: "linf", Eps: 0.031, StepSize: 0.007, Steps: 10},

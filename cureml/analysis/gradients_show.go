@@ -28,21 +28,13 @@ func (g *Gradients) Tables() []*viz.Table {
 			"spread: (Σg²)² / (N·Σg⁴), the share of weights that would carry the gradient if all of it were equally large there",
 		},
 	}
-	for _, n := range g.phases() {
+	for _, n := range ends(g.Networks, func(n NetworkGradients) int { return n.Epoch }) {
 		for i, l := range g.Layers {
 			layers.Rows = append(layers.Rows, []string{n.Name, l.Name, fmt.Sprint(l.Size), fmt.Sprintf("%.3g", n.Nat[i]), fmt.Sprintf("%.3g", n.Adv[i]),
 				fmt.Sprintf("%.3f", n.Cosine[i]), percents(n.Conflict[i]), percents(n.NatSpread[i]), percents(n.Updated[i]), percents(n.UpdatedWhole[i])})
 		}
 	}
 	return []*viz.Table{whole, layers}
-}
-
-// phases are the first and the last network of a training, all where no epochs are known.
-func (g *Gradients) phases() []NetworkGradients {
-	if len(g.Networks) < 2 || g.Networks[0].Epoch < 0 {
-		return g.Networks
-	}
-	return []NetworkGradients{g.Networks[0], g.Networks[len(g.Networks)-1]}
 }
 
 // Pictures are the lengths of both gradients, of all layers but shortcuts, their cosines, and what prominence lets through in the first and the last
@@ -56,7 +48,7 @@ func (g *Gradients) Pictures() ([]Picture, error) {
 	main, names := g.withoutShortcuts()
 	var norms []viz.Series
 	var updated []viz.BarSeries
-	for i, n := range g.phases() {
+	for i, n := range ends(g.Networks, func(n NetworkGradients) int { return n.Epoch }) {
 		c := viz.Palette[i%len(viz.Palette)]
 		norms = append(norms, viz.Series{Name: n.Name + ", clean", Y: at(n.Nat, main), Color: c}, viz.Series{Name: n.Name + ", attacked", Y: at(n.Adv, main), Color: c, Dashed: true})
 		updated = append(updated, viz.BarSeries{Name: n.Name, Values: times100(n.UpdatedWhole[:all]), Color: c})

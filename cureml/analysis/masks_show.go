@@ -23,7 +23,7 @@ func (m *Masks) Tables() []*viz.Table {
 		}
 		return percents(v[all])
 	}
-	for _, n := range m.phases() {
+	for _, n := range ends(m.Networks, func(n NetworkMasks) int { return n.Epoch }) {
 		for r, rule := range n.Rules {
 			whole.Rows = append(whole.Rows, []string{n.Name, m.Rules[r].Name, percents(rule.Conserved[all]), percents(rule.Dropped[all]),
 				optional(rule.Batches), percents(rule.First[all]), optional(rule.Before), percents(n.Unmoved[all])})
@@ -46,14 +46,6 @@ func (m *Masks) Tables() []*viz.Table {
 			percents(rule.Dropped[i]), next, percents(last.Unmoved[i])})
 	}
 	return []*viz.Table{whole, layers}
-}
-
-// phases are the first and the last network of a training, all where no epochs are known.
-func (m *Masks) phases() []NetworkMasks {
-	if len(m.Networks) < 2 || m.Networks[0].Epoch < 0 {
-		return m.Networks
-	}
-	return []NetworkMasks{m.Networks[0], m.Networks[len(m.Networks)-1]}
 }
 
 // Pictures are the agreements of masks over the networks, what one threshold would conserve and what masks drop layer by

@@ -112,3 +112,11 @@ func eachAttacked(ctx context.Context, s *subject, attack *ascent, set *data.Set
 		return f(b, adv)
 	})
 }
+
+// ends are the first and the last of the networks of a training, all where no epochs are known.
+func ends[T any](networks []T, epoch func(T) int) []T {
+	if len(networks) < 2 || epoch(networks[0]) < 0 {
+		return networks
+	}
+	return []T{networks[0], networks[len(networks)-1]}
+}

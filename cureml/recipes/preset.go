@@ -34,7 +34,7 @@ type Preset struct {
 // CI runs through everything within minutes; its numbers mean nothing. It computes without XLA, because compiling takes
 // longer than all of its steps, and without AutoAttack, whose thousands of passes would take most of the time.
 var CI = Preset{
-	Name: "ci", Arch: nn.Arch{Name: resnet18, Width: 2, Classes: 10}, Data: mini, TrainImages: 40, TestImages: 8, Validation: 0.2,
+	Name: "ci", Arch: nn.Arch{Name: resnet18, Width: 2, Classes: 10}, Data: cureml.EmbeddedData, TrainImages: 40, TestImages: 8, Validation: 0.2,
 	Backend: "go", size: func(c *cureml.Config, _ Row) error {
 		c.Epochs, c.Batch, c.Attack.Steps, c.LogEvery, c.EvalImages = 2, 16, 2, 1, 8
 		return nil
@@ -45,7 +45,7 @@ var CI = Preset{
 // cores get through batches of 64 as fast, an image for an image, as through those of 128 (results/bench/steps.json), and the
 // few epochs have twice the steps; the rate is halved with the batch.
 var Mini = Preset{
-	Name: "mini", Arch: nn.Arch{Name: resnet18, Width: 16, Classes: 10}, Data: mini, Validation: 0.1, AutoAttack: 128,
+	Name: "mini", Arch: nn.Arch{Name: resnet18, Width: 16, Classes: 10}, Data: cureml.EmbeddedData, Validation: 0.1, AutoAttack: 128,
 	size: func(c *cureml.Config, r Row) error {
 		c.Epochs = 6
 		if r.MiniEpochs > 0 {
@@ -73,8 +73,6 @@ var Paper = Preset{
 		return set(c, t.Set)
 	},
 }
-
-const mini = "mini"
 
 // Presets are all sizes, the smallest first.
 func Presets() []Preset { return []Preset{CI, Mini, Paper} }

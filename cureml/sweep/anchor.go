@@ -5,16 +5,15 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-)
 
-// embeddedData is the reference of the images inside the program, which lie nowhere.
-const embeddedData = "mini"
+	"cure/cureml"
+)
 
 // Anchor makes the paths of data sets absolute, so that tasks find them whatever folder they start in.
 func (g Grid) Anchor() (Grid, error) {
 	g.Data = slices.Clone(g.Data)
 	for i, ref := range g.Data {
-		if ref == embeddedData || ref == "" {
+		if ref == cureml.EmbeddedData || ref == "" {
 			continue
 		}
 		path, err := filepath.Abs(ref)
@@ -32,7 +31,7 @@ func (g Grid) Anchor() (Grid, error) {
 func (s *Sweep) Volume(dir, mount string) (string, error) {
 	var paths []Set
 	for _, set := range s.Sets {
-		if set.Ref != "" && set.Ref != embeddedData {
+		if set.Ref != "" && set.Ref != cureml.EmbeddedData {
 			paths = append(paths, set)
 		}
 	}

@@ -16,7 +16,7 @@ func (f *benchmarkFlags) images(p recipes.Preset) (func() (cureml.Sets, error), 
 	open := func() (cureml.Sets, error) { return openSets(p.Data) }
 	if f.data == "" && p.Name == recipes.Paper.Name {
 		open = benchmark.SetsOf("CIFAR-10")
-	} else if p.Data != "mini" {
+	} else if p.Data != cureml.EmbeddedData {
 		if err := exists("--data", p.Data); err != nil {
 			return nil, usage("%w; also accepted is mini", err)
 		}
@@ -24,7 +24,7 @@ func (f *benchmarkFlags) images(p recipes.Preset) (func() (cureml.Sets, error), 
 	if f.test == "" {
 		return open, nil
 	}
-	if f.test != "mini" {
+	if f.test != cureml.EmbeddedData {
 		if err := exists("--test-data", f.test); err != nil {
 			return nil, usage("%w; also accepted is mini", err)
 		}
@@ -41,7 +41,7 @@ func (f *benchmarkFlags) images(p recipes.Preset) (func() (cureml.Sets, error), 
 // archs are the networks, with as many classes as the images have.
 func (f *benchmarkFlags) archs(p recipes.Preset, open func() (cureml.Sets, error)) (list []nn.Arch, err error) {
 	classes := p.Arch.Classes
-	if p.Data != "mini" && f.data != "" {
+	if p.Data != cureml.EmbeddedData && f.data != "" {
 		s, err := open()
 		if err != nil {
 			return nil, err

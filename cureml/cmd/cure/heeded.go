@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -50,29 +49,17 @@ func heeded(typed *pflag.FlagSet, method string) (err error) {
 	return err
 }
 
-// heededBy refuses flags of attacks that were typed and that change none of the list, whatever their value.
+// heededBy refuses flags of attacks that were typed and that no attack of the list takes.
 func heededBy(list []attacks.Attack, typed *pflag.FlagSet) error {
-	one, two, short, long := 1, 2, 0.001, 0.002
-	for _, f := range []struct {
-		flag string
-		a, b attacks.Override
-	}{
-		{"steps", attacks.Override{Steps: &one}, attacks.Override{Steps: &two}},
-		{"queries", attacks.Override{Queries: &one}, attacks.Override{Queries: &two}},
-		{"restarts", attacks.Override{Restarts: &one}, attacks.Override{Restarts: &two}},
-		{"step-size", attacks.Override{StepSize: &short}, attacks.Override{StepSize: &long}},
-	} {
-		changes := func(a attacks.Attack) bool {
-			x, errX := a.With(f.a)
-			y, errY := a.With(f.b)
-			return errX == nil && errY == nil && !reflect.DeepEqual(x, y)
-		}
-		if typed.Changed(f.flag) && !slices.ContainsFunc(list, changes) {
+	for _, flag := range []string{"steps", "queries", "restarts", "step-size"} {
+		setting := strings.ReplaceAll(flag, "-", " ")
+		takes := func(a attacks.Attack) bool { return slices.Contains(a.Takes(), setting) }
+		if typed.Changed(flag) && !slices.ContainsFunc(list, takes) {
 			var names []string
 			for _, a := range list {
 				names = append(names, a.Name)
 			}
-			return usage("--%s: %s does not heed it", f.flag, strings.Join(names, ", "))
+			return usage("--%s: %s does not heed it", flag, strings.Join(names, ", "))
 		}
 	}
 	return nil

@@ -29,9 +29,9 @@ func splitOf(what, ref, split string) (*data.Set, error) {
 		return nil, usage("--split %q: accepted are train, test", split)
 	}
 	switch {
-	case ref == "mini" && split == "train":
+	case ref == cureml.EmbeddedData && split == "train":
 		return mini.Train(), nil
-	case ref == "mini":
+	case ref == cureml.EmbeddedData:
 		return mini.Test(), nil
 	}
 	if err := exists(what, ref); err != nil {
